@@ -1,0 +1,1 @@
+//! Bytes and properties in, an event or a rejection out.

@@ -1,0 +1,544 @@
+//! The decision for each of the four job kinds, on a [`World`].
+//!
+//! | job kind | function | decides |
+//! |---|---|---|
+//! | own-change | [`own_change`] | what an organization's own event does to its settings |
+//! | partnership-change | [`partnership_change`] | whether new flags hold, and what begins with them |
+//! | sync-change | [`sync_change`] | what an upstream's change does to one downstream |
+//! | reconcile | [`reconcile`] | what a match or merge of all categories does to one downstream |
+//!
+//! A decision is applied to the world as it is made; what is returned tells what came of it.
+
+use super::catalogue::{Catalogue, CategoryId};
+use super::partnership::{Beginning, Mode, Onboarding, Partnership, Status, Terms};
+use super::policy::{self, Occurrence, Rule};
+use super::setting::{Change, Edit, Effect, Entry, Key, ValueId};
+use super::world::{Declined, World};
+use super::{EventNo, OrganizationNo};
+
+/// How many entries met which fate in one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Entries that were not there before.
+    pub added: i32,
+    /// Entries that were there with another value.
+    pub changed: i32,
+    /// Entries that are no longer there.
+    pub removed: i32,
+    /// Entries that were as they should be already.
+    pub unchanged: i32,
+    /// Entries of the downstream's own that a merge left alone.
+    pub kept_own: i32,
+    /// Entries left out because the downstream had deleted them before.
+    pub declined: i32,
+}
+
+/// An entry that a match changed or removed, and that had not come from the upstream which displaced it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Displaced {
+    /// Its category.
+    pub category: CategoryId,
+    /// Its key.
+    pub key: Key,
+    /// What it was.
+    pub entry: Entry,
+}
+
+/// Why a job had nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// Everything was already as the job would have made it.
+    InStep,
+    /// A merge found entries of the downstream's own under every key.
+    OwnEntriesKept,
+    /// The downstream had deleted these entries before.
+    Declined,
+    /// The partnership's data sync is off by now.
+    SyncOff,
+    /// The upstream has no entry in any category that the rules sync here, and nothing had to go.
+    NothingToSync,
+    /// The flags were stored, the mode is as it was.
+    ModeStays(Mode),
+    /// The flags were stored; the mode changed in a way that changes no value.
+    ModeChanges(Mode, Mode),
+    /// An event with the same or a larger version was seen before.
+    Superseded {
+        /// The largest version seen.
+        last: i64,
+    },
+    /// The edit was refused: the settings are locked.
+    Locked {
+        /// The upstream of the strict partnership.
+        by: OrganizationNo,
+    },
+}
+
+/// What a job did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// How many entries met which fate.
+    pub counts: Counts,
+    /// What it changed effectively, by category: what goes on to the organization's own downstreams.
+    pub effects: Vec<(CategoryId, Vec<(Key, Effect)>)>,
+    /// What a match displaced: to be archived with the job.
+    pub displaced: Vec<Displaced>,
+}
+
+impl Outcome {
+    /// Why nothing was done, where nothing was.
+    pub fn skipped(&self) -> Option<Skipped> {
+        let Counts { added, changed, removed, unchanged, kept_own, declined } = self.counts;
+        match (added + changed + removed, unchanged, kept_own, declined) {
+            (1.., _, _, _) => None,
+            (_, 0, 1.., _) => Some(Skipped::OwnEntriesKept),
+            (_, 0, 0, 1..) => Some(Skipped::Declined),
+            _ => Some(Skipped::InStep),
+        }
+    }
+}
+
+/// What became of an organization's own event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnChange {
+    /// It was applied.
+    Applied(Outcome),
+    /// Its version is not larger than the last one seen: it changes nothing.
+    Superseded {
+        /// The largest version seen.
+        last: i64,
+    },
+    /// It edits a locked category: refused whole.
+    Locked {
+        /// The upstream of the strict partnership that locks it.
+        by: OrganizationNo,
+    },
+    /// A snapshot without entries that does not say `allow_empty`, for a category that has some.
+    EmptySnapshot {
+        /// How many entries it would have removed.
+        entries: usize,
+    },
+}
+
+/// Decides an organization's own event.
+///
+/// An entry that it edits becomes its own; one that it deletes, and that had been synced to it, counts as
+/// declined. Setting an entry to the value that it has is no edit of it.
+pub fn own_change(
+    world: &mut World,
+    catalogue: &Catalogue,
+    event: EventNo,
+    organization: OrganizationNo,
+    category: CategoryId,
+    version: Option<i64>,
+    edit: &Edit,
+) -> OwnChange {
+    if let (Some(version), Some(last)) = (version, world.version(organization, category))
+        && version <= last
+    {
+        return OwnChange::Superseded { last };
+    }
+    let locked_by = lock_holder(world, catalogue, organization, category);
+    if let Edit::Snapshot { entries, allow_empty: false } = edit
+        && entries.is_empty()
+        && locked_by.is_none()
+    {
+        let entries = world.entries(organization, category).count();
+        if entries > 0 {
+            return OwnChange::EmptySnapshot { entries };
+        }
+    }
+    if let Some(version) = version {
+        world.see_version(organization, category, version);
+    }
+    if let Some(by) = locked_by {
+        return OwnChange::Locked { by };
+    }
+
+    let mut job = Job::new(world, event, organization);
+    match edit {
+        Edit::Changes(changes) => {
+            for (key, value) in changes {
+                match value {
+                    Some(value) => job.edit(category, key, *value),
+                    None => job.delete(category, key),
+                }
+            }
+        }
+        Edit::Snapshot { entries, .. } => {
+            let kept: std::collections::HashSet<&str> = entries.iter().map(|(key, _)| &**key).collect();
+            let gone = job.keys_where(category, |key| !kept.contains(key));
+            for (key, value) in entries {
+                job.edit(category, key, *value);
+            }
+            for key in gone {
+                job.delete(category, &key);
+            }
+        }
+    }
+    OwnChange::Applied(job.done())
+}
+
+/// The upstream whose strict partnership locks this category of the organization, if any does.
+pub fn lock_holder(
+    world: &World,
+    catalogue: &Catalogue,
+    organization: OrganizationNo,
+    category: CategoryId,
+) -> Option<OrganizationNo> {
+    world
+        .upstreams_of(organization)
+        .find(|partnership| policy::locks(partnership.mode(), catalogue.get(category)))
+        .map(|partnership| partnership.upstream)
+}
+
+/// What became of an event that sets the flags of a partnership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartnershipChange {
+    /// The flags hold.
+    Applied {
+        /// The mode before; off where there was no partnership.
+        before: Mode,
+        /// The mode now.
+        mode: Mode,
+        /// What begins with it: the downstream is to be reconciled.
+        begins: Option<Beginning>,
+    },
+    /// Its version is not larger than the last one seen: it changes nothing.
+    Superseded {
+        /// The largest version seen.
+        last: i64,
+    },
+    /// An exclusive partnership tolerates no other of the same downstream.
+    ExclusiveConflict {
+        /// The upstream of the active partnership in the way.
+        in_the_way: OrganizationNo,
+        /// Whether that one is exclusive (else the new one is).
+        is_exclusive: bool,
+    },
+    /// It would close a cycle.
+    Cycle {
+        /// The cycle, from the downstream through its own downstreams back to itself.
+        path: Vec<OrganizationNo>,
+    },
+}
+
+/// Decides an event that sets the flags of a partnership.
+pub fn partnership_change(
+    world: &mut World,
+    upstream: OrganizationNo,
+    downstream: OrganizationNo,
+    terms: Terms,
+    onboarding: Onboarding,
+    version: Option<i64>,
+) -> PartnershipChange {
+    let previous = world.partnership(upstream, downstream).copied();
+    let last = previous.and_then(|partnership| partnership.version);
+    if let (Some(version), Some(last)) = (version, last)
+        && version <= last
+    {
+        return PartnershipChange::Superseded { last };
+    }
+    if terms.status == Status::Active {
+        let in_the_way = world
+            .active_upstreams_of(downstream)
+            .find(|other| other.upstream != upstream && (terms.exclusive || other.terms.exclusive));
+        if let Some(other) = in_the_way {
+            return PartnershipChange::ExclusiveConflict {
+                in_the_way: other.upstream,
+                is_exclusive: other.terms.exclusive,
+            };
+        }
+        if let Some(path) = cycle(world, upstream, downstream) {
+            return PartnershipChange::Cycle { path };
+        }
+    }
+    let begins = Beginning::of(previous.as_ref().map(|partnership| &partnership.terms), &terms, onboarding);
+    let since = match (begins, previous) {
+        (None, Some(previous)) => previous.since,
+        _ => world.last_change(upstream).change,
+    };
+    let version = version.or(last);
+    world.put_partnership(Partnership { upstream, downstream, terms, since, version });
+    PartnershipChange::Applied {
+        before: previous.map_or(Mode::Off, |partnership| partnership.mode()),
+        mode: terms.mode(),
+        begins,
+    }
+}
+
+/// The cycle that a partnership `upstream` → `downstream` would close: a way down from the downstream to
+/// the upstream, found by going up from the upstream.
+fn cycle(
+    world: &World,
+    upstream: OrganizationNo,
+    downstream: OrganizationNo,
+) -> Option<Vec<OrganizationNo>> {
+    // Each organization reached, with the one below it on the way.
+    let mut below = std::collections::HashMap::from([(upstream, downstream)]);
+    let mut open = vec![upstream];
+    while let Some(organization) = open.pop() {
+        if organization == downstream {
+            let mut path = vec![downstream];
+            let mut at = below[&downstream];
+            while at != downstream {
+                path.push(at);
+                at = below[&at];
+            }
+            path.push(downstream);
+            return Some(path);
+        }
+        for partnership in world.active_upstreams_of(organization) {
+            if let std::collections::hash_map::Entry::Vacant(vacant) = below.entry(partnership.upstream) {
+                vacant.insert(organization);
+                open.push(partnership.upstream);
+            }
+        }
+    }
+    None
+}
+
+/// Decides what an upstream's change does to one downstream; none where the rules do not reach it.
+pub fn sync_change(
+    world: &mut World,
+    catalogue: &Catalogue,
+    change: &Change,
+    downstream: OrganizationNo,
+) -> Option<Outcome> {
+    let upstream = change.organization;
+    let rule = reaching_rule(world.partnership(upstream, downstream)?, catalogue, change)?;
+    let mut job = Job::new(world, change.event, downstream);
+    for (key, effect) in change.entries.iter() {
+        match (rule, effect) {
+            (Reaching::Match, Effect::Added(value) | Effect::Changed(value)) => {
+                job.match_entry(upstream, change.category, key, *value);
+            }
+            (Reaching::Match, Effect::Removed) => job.match_absence(upstream, change.category, key),
+            (Reaching::Merge, Effect::Added(value)) => {
+                job.merge_entry(upstream, change.category, key, *value, change.event);
+            }
+            (Reaching::Merge, Effect::Changed(_) | Effect::Removed) => {}
+        }
+    }
+    Some(job.done())
+}
+
+/// How a change reaches a downstream that it reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaching {
+    /// As a match: added, changed and removed entries all apply.
+    Match,
+    /// As a merge: entries that are new to the upstream are added.
+    Merge,
+}
+
+/// How a change reaches the downstream of a partnership, if it does.
+pub fn reaching_rule(partnership: &Partnership, catalogue: &Catalogue, change: &Change) -> Option<Reaching> {
+    if change.no <= partnership.since {
+        return None;
+    }
+    match policy::rule(Occurrence::UpstreamChanged, partnership.mode(), catalogue.get(change.category)) {
+        Rule::Match => Some(Reaching::Match),
+        Rule::Merge if change.adds() => Some(Reaching::Merge),
+        Rule::Merge | Rule::Nothing | Rule::Refuse => None,
+    }
+}
+
+/// Decides a match or merge of all categories of a downstream against its upstream as it is now.
+///
+/// `event` is the root event. None where the partnership's data sync is off by now.
+pub fn reconcile(
+    world: &mut World,
+    catalogue: &Catalogue,
+    event: EventNo,
+    beginning: Beginning,
+    upstream: OrganizationNo,
+    downstream: OrganizationNo,
+) -> Option<Outcome> {
+    let partnership = world.partnership(upstream, downstream).copied()?;
+    if partnership.mode() == Mode::Off {
+        return None;
+    }
+    // What the upstream has changed until now is in what follows.
+    let since = world.last_change(upstream).change;
+    world.put_partnership(Partnership { since, ..partnership });
+
+    let mut job = Job::new(world, event, downstream);
+    for (category, about) in catalogue.iter() {
+        match policy::rule(Occurrence::Began(beginning), partnership.mode(), about) {
+            Rule::Match => {
+                for (key, theirs) in job.upstream_entries(upstream, category) {
+                    job.match_entry(upstream, category, &key, theirs.value);
+                }
+                let gone = job.keys_missing_from(category, upstream);
+                for key in gone {
+                    job.match_absence(upstream, category, &key);
+                }
+            }
+            Rule::Merge => {
+                for (key, theirs) in job.upstream_entries(upstream, category) {
+                    job.merge_entry(upstream, category, &key, theirs.value, theirs.added_by);
+                }
+            }
+            Rule::Nothing | Rule::Refuse => {}
+        }
+    }
+    Some(job.done())
+}
+
+/// The entries of one organization while a job writes them, and what it has done so far.
+struct Job<'a> {
+    world: &'a mut World,
+    event: EventNo,
+    organization: OrganizationNo,
+    outcome: Outcome,
+}
+
+impl<'a> Job<'a> {
+    fn new(world: &'a mut World, event: EventNo, organization: OrganizationNo) -> Self {
+        Self { world, event, organization, outcome: Outcome::default() }
+    }
+
+    fn done(self) -> Outcome {
+        self.outcome
+    }
+
+    fn keys_where(&self, category: CategoryId, wanted: impl Fn(&str) -> bool) -> Vec<Key> {
+        self.world
+            .entries(self.organization, category)
+            .map(|(key, _)| key)
+            .filter(|key| wanted(key))
+            .cloned()
+            .collect()
+    }
+
+    fn keys_missing_from(&self, category: CategoryId, upstream: OrganizationNo) -> Vec<Key> {
+        self.keys_where(category, |key| self.world.entry(upstream, category, key).is_none())
+    }
+
+    fn upstream_entries(&self, upstream: OrganizationNo, category: CategoryId) -> Vec<(Key, Entry)> {
+        self.world.entries(upstream, category).map(|(key, entry)| (Key::clone(key), *entry)).collect()
+    }
+
+    /// The organization sets an entry of its own.
+    fn edit(&mut self, category: CategoryId, key: &Key, value: ValueId) {
+        match self.world.entry(self.organization, category, key).copied() {
+            None => self.add(category, key, value, None),
+            Some(entry) if entry.value == value => self.outcome.counts.unchanged += 1,
+            Some(entry) => self.change(category, key, entry, value, None),
+        }
+    }
+
+    /// The organization deletes an entry: it declines it, where it had been synced to it.
+    fn delete(&mut self, category: CategoryId, key: &Key) {
+        let Some(entry) = self.world.entry(self.organization, category, key).copied() else {
+            self.outcome.counts.unchanged += 1;
+            return;
+        };
+        if let Some(upstream) = entry.origin {
+            let declined = self.declined(upstream, category, key);
+            self.world.decline(declined, self.event);
+        }
+        self.remove(category, key);
+    }
+
+    /// The entry becomes what the upstream's is.
+    fn match_entry(&mut self, upstream: OrganizationNo, category: CategoryId, key: &Key, value: ValueId) {
+        match self.world.entry(self.organization, category, key).copied() {
+            None => self.add(category, key, value, Some(upstream)),
+            Some(entry) if entry.value == value => {
+                if entry.origin != Some(upstream) {
+                    let taken_over = Entry { origin: Some(upstream), ..entry };
+                    self.world.put_entry(self.organization, category, key, taken_over);
+                }
+                self.outcome.counts.unchanged += 1;
+            }
+            Some(entry) => {
+                self.displace(upstream, category, key, entry);
+                self.change(category, key, entry, value, Some(upstream));
+            }
+        }
+        let declined = self.declined(upstream, category, key);
+        self.world.undecline(declined);
+    }
+
+    /// The entry goes, since the upstream has none of its key.
+    fn match_absence(&mut self, upstream: OrganizationNo, category: CategoryId, key: &Key) {
+        match self.world.entry(self.organization, category, key).copied() {
+            None => self.outcome.counts.unchanged += 1,
+            Some(entry) => {
+                self.displace(upstream, category, key, entry);
+                self.remove(category, key);
+            }
+        }
+    }
+
+    /// The upstream's entry is added where the key is free, unless it was declined after `added_by`, the
+    /// event that made it new to the upstream.
+    fn merge_entry(
+        &mut self,
+        upstream: OrganizationNo,
+        category: CategoryId,
+        key: &Key,
+        value: ValueId,
+        added_by: EventNo,
+    ) {
+        if let Some(entry) = self.world.entry(self.organization, category, key) {
+            match entry.origin {
+                None => self.outcome.counts.kept_own += 1,
+                Some(_) => self.outcome.counts.unchanged += 1,
+            }
+            return;
+        }
+        let declined = self.declined(upstream, category, key);
+        if self.world.declined(&declined).is_some_and(|declined_by| declined_by >= added_by) {
+            self.outcome.counts.declined += 1;
+            return;
+        }
+        self.world.undecline(declined);
+        self.add(category, key, value, Some(upstream));
+    }
+
+    fn add(&mut self, category: CategoryId, key: &Key, value: ValueId, origin: Option<OrganizationNo>) {
+        let entry = Entry { value, origin, written_by: self.event, added_by: self.event };
+        self.world.put_entry(self.organization, category, key, entry);
+        self.outcome.counts.added += 1;
+        self.effect(category, key, Effect::Added(value));
+    }
+
+    fn change(
+        &mut self,
+        category: CategoryId,
+        key: &Key,
+        entry: Entry,
+        value: ValueId,
+        origin: Option<OrganizationNo>,
+    ) {
+        let entry = Entry { value, origin, written_by: self.event, added_by: entry.added_by };
+        self.world.put_entry(self.organization, category, key, entry);
+        self.outcome.counts.changed += 1;
+        self.effect(category, key, Effect::Changed(value));
+    }
+
+    fn remove(&mut self, category: CategoryId, key: &Key) {
+        self.world.remove_entry(self.organization, category, key);
+        self.outcome.counts.removed += 1;
+        self.effect(category, key, Effect::Removed);
+    }
+
+    fn displace(&mut self, upstream: OrganizationNo, category: CategoryId, key: &Key, entry: Entry) {
+        if entry.origin != Some(upstream) {
+            self.outcome.displaced.push(Displaced { category, key: Key::clone(key), entry });
+        }
+    }
+
+    fn effect(&mut self, category: CategoryId, key: &Key, effect: Effect) {
+        match self.outcome.effects.last_mut() {
+            Some((last, effects)) if *last == category => effects.push((Key::clone(key), effect)),
+            _ => self.outcome.effects.push((category, vec![(Key::clone(key), effect)])),
+        }
+    }
+
+    fn declined(&self, upstream: OrganizationNo, category: CategoryId, key: &Key) -> Declined {
+        Declined { downstream: self.organization, upstream, category, key: Key::clone(key) }
+    }
+}

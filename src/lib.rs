@@ -1,0 +1,4 @@
+//! channel-sync keeps the settings of channel partners in step with their channel managers.
+
+pub mod contract;
+pub mod domain;
