@@ -268,11 +268,7 @@ pub fn partnership_change(
 
 /// The cycle that a partnership `upstream` → `downstream` would close: a way down from the downstream to
 /// the upstream, found by going up from the upstream.
-fn cycle(
-    world: &World,
-    upstream: OrganizationNo,
-    downstream: OrganizationNo,
-) -> Option<Vec<OrganizationNo>> {
+fn cycle(world: &World, upstream: OrganizationNo, downstream: OrganizationNo) -> Option<Vec<OrganizationNo>> {
     // Each organization reached, with the one below it on the way.
     let mut below = std::collections::HashMap::from([(upstream, downstream)]);
     let mut open = vec![upstream];

@@ -339,8 +339,7 @@ impl Desk<'_> {
             Some(organization) => {
                 let upstream_is_behind = self.batch.waiting.contains(&no)
                     || letter.work.reads().is_some_and(|upstream| self.left.contains(&upstream));
-                let finished =
-                    !self.is_held(organization) && !upstream_is_behind && self.do_for_one(&letter);
+                let finished = !self.is_held(organization) && !upstream_is_behind && self.do_for_one(&letter);
                 if !finished {
                     self.leave(organization, &letter);
                 }
@@ -425,44 +424,43 @@ impl Desk<'_> {
         let Letter { position, event, .. } = *letter;
         let kind = JobKind::PartnershipChange;
         let job = Job { cause: event.into(), organization: downstream, kind, event };
-        let verdict =
-            match partnership_change(self.world, upstream, downstream, terms, onboarding, version) {
-                PartnershipChange::Applied { before, mode, begins } => {
-                    let skipped = if before == mode {
-                        Skipped::ModeStays(mode)
-                    } else {
-                        Skipped::ModeChanges(before, mode)
-                    };
-                    self.done.jobs.push(job.skipped(skipped));
-                    if let Some(beginning) = begins {
-                        self.begin(position, event, upstream, downstream, beginning);
-                    }
-                    Verdict::Applied
+        let verdict = match partnership_change(self.world, upstream, downstream, terms, onboarding, version) {
+            PartnershipChange::Applied { before, mode, begins } => {
+                let skipped = if before == mode {
+                    Skipped::ModeStays(mode)
+                } else {
+                    Skipped::ModeChanges(before, mode)
+                };
+                self.done.jobs.push(job.skipped(skipped));
+                if let Some(beginning) = begins {
+                    self.begin(position, event, upstream, downstream, beginning);
                 }
-                PartnershipChange::Superseded { last } => {
-                    self.done.jobs.push(job.skipped(Skipped::Superseded { last }));
-                    Verdict::Superseded
-                }
-                PartnershipChange::ExclusiveConflict { in_the_way, is_exclusive } => {
-                    self.done.jobs.push(job.rejected());
-                    Verdict::Rejected(FoundWrong::ExclusiveConflict {
-                        upstream,
-                        downstream,
-                        in_the_way,
-                        is_exclusive,
-                    })
-                }
-                PartnershipChange::Cycle { .. }
-                    if self.batch.first_partnership_outside.is_some_and(|first| first < position) =>
-                {
-                    // An earlier event may yet end one of the partnerships on the way.
-                    return false;
-                }
-                PartnershipChange::Cycle { path } => {
-                    self.done.jobs.push(job.rejected());
-                    Verdict::Rejected(FoundWrong::PartnershipCycle { path })
-                }
-            };
+                Verdict::Applied
+            }
+            PartnershipChange::Superseded { last } => {
+                self.done.jobs.push(job.skipped(Skipped::Superseded { last }));
+                Verdict::Superseded
+            }
+            PartnershipChange::ExclusiveConflict { in_the_way, is_exclusive } => {
+                self.done.jobs.push(job.rejected());
+                Verdict::Rejected(FoundWrong::ExclusiveConflict {
+                    upstream,
+                    downstream,
+                    in_the_way,
+                    is_exclusive,
+                })
+            }
+            PartnershipChange::Cycle { .. }
+                if self.batch.first_partnership_outside.is_some_and(|first| first < position) =>
+            {
+                // An earlier event may yet end one of the partnerships on the way.
+                return false;
+            }
+            PartnershipChange::Cycle { path } => {
+                self.done.jobs.push(job.rejected());
+                Verdict::Rejected(FoundWrong::PartnershipCycle { path })
+            }
+        };
         self.done.verdicts.push((event, verdict));
         true
     }
@@ -549,7 +547,7 @@ impl Desk<'_> {
     }
 
     fn send_on(&mut self, job: Job, position: Position, category: CategoryId, entries: Vec<(Key, Effect)>) {
-        let Job { organization, event, .. } = job;
+        let Job { cause, organization, event, .. } = job;
         let about = self.catalogue.get(category);
         let all = entries.len() as i64;
         let added = entries.iter().filter(|(_, effect)| matches!(effect, Effect::Added(_))).count() as i64;
@@ -576,7 +574,7 @@ impl Desk<'_> {
             let work = FollowUp::SyncChange(no, Recipients::Shard(shard));
             self.done.letters_new.push(NewLetter { position, event, work, weight });
         }
-        self.done.changes.push(Change { no, event, organization, category, entries: entries.into() });
+        self.done.changes.push(Change { no, event, cause, organization, category, entries: entries.into() });
     }
 }
 

@@ -50,9 +50,12 @@ pub fn rule(occurrence: Occurrence, mode: Mode, category: &Category) -> Rule {
     match (occurrence, mode, category.reach, category.kind) {
         (_, Off, _, _) | (_, _, Reach::Never, _) => Rule::Nothing,
 
-        (Began(NewOrganization), NonExclusive | Flexible | Strict, Reach::Ongoing | Reach::OnboardingOnly, _) => {
-            Rule::Match
-        }
+        (
+            Began(NewOrganization),
+            NonExclusive | Flexible | Strict,
+            Reach::Ongoing | Reach::OnboardingOnly,
+            _,
+        ) => Rule::Match,
         // Synced once, at the invitation: not later, and not locked.
         (
             UpstreamChanged | DownstreamEdits | Began(ExistingOrganization | BecameStrict),
@@ -71,9 +74,12 @@ pub fn rule(occurrence: Occurrence, mode: Mode, category: &Category) -> Rule {
             Reach::Ongoing,
             Kind::Collection,
         ) => Rule::Merge,
-        (Began(ExistingOrganization | BecameStrict), NonExclusive | Flexible, Reach::Ongoing, Kind::Default) => {
-            Rule::Nothing
-        }
+        (
+            Began(ExistingOrganization | BecameStrict),
+            NonExclusive | Flexible,
+            Reach::Ongoing,
+            Kind::Default,
+        ) => Rule::Nothing,
         (Began(ExistingOrganization | BecameStrict), Strict, Reach::Ongoing, _) => Rule::Match,
 
         (DownstreamEdits, NonExclusive | Flexible, Reach::Ongoing, _) => Rule::Nothing,

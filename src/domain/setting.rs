@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::catalogue::CategoryId;
-use super::{ChangeNo, EventNo, OrganizationNo};
+use super::{CauseNo, ChangeNo, EventNo, OrganizationNo};
 
 /// The key of an entry within its category.
 pub type Key = Arc<str>;
@@ -56,6 +56,8 @@ pub struct Change {
     pub no: ChangeNo,
     /// The root event: the one that came in and led to it, through however many tiers.
     pub event: EventNo,
+    /// What the job that made it was done for: the event itself, or the change one tier up.
+    pub cause: CauseNo,
     /// Whose settings changed.
     pub organization: OrganizationNo,
     /// The category that changed.
@@ -83,4 +85,19 @@ pub enum Edit {
         /// Whether `entries` may be empty where the category is not.
         allow_empty: bool,
     },
+}
+
+impl Edit {
+    /// How many entries it names.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Changes(changes) => changes.len(),
+            Self::Snapshot { entries, .. } => entries.len(),
+        }
+    }
+
+    /// Whether it names no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }

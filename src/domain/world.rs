@@ -121,13 +121,7 @@ impl World {
     }
 
     /// Puts in an entry as it is stored: not a write.
-    pub fn load_entry(
-        &mut self,
-        organization: OrganizationNo,
-        category: CategoryId,
-        key: Key,
-        entry: Entry,
-    ) {
+    pub fn load_entry(&mut self, organization: OrganizationNo, category: CategoryId, key: Key, entry: Entry) {
         self.entries.entry((organization, category)).or_default().insert(key, entry);
     }
 
@@ -274,11 +268,9 @@ impl World {
         writes.partnerships.extend(
             written.partnerships.iter().filter_map(|(up, down)| self.partnership(*up, *down).copied()),
         );
-        writes.versions.extend(
-            written.versions.iter().filter_map(|(organization, category)| {
-                Some((*organization, *category, self.version(*organization, *category)?))
-            }),
-        );
+        writes.versions.extend(written.versions.iter().filter_map(|(organization, category)| {
+            Some((*organization, *category, self.version(*organization, *category)?))
+        }));
         writes.last_changes.extend(written.last_changes.iter().map(|no| (*no, self.last_change(*no))));
 
         writes.entries_put.sort_unstable_by(|one, other| one.0.cmp(&other.0));

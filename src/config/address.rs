@@ -1,0 +1,141 @@
+//! The addresses in a configuration: URLs of services, which may hold a password, and the listener's.
+//!
+//! It checks the form only and resolves nothing. A password leaves by [`ServiceUrl::expose`] alone: what
+//! is displayed, debugged or printed has `***` in its place.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// The URL of a service that this program connects to.
+///
+/// `Display` and `Debug` hide the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServiceUrl(String);
+
+impl ServiceUrl {
+    /// The URL whole, with its password: for connecting, never for showing.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Checks an AMQP URL.
+    ///
+    /// # Errors
+    /// What was expected instead, as a clause.
+    pub fn amqp(text: &str) -> Result<Self, String> {
+        let expected = "expected a URL such as amqp://user:password@host:5672/virtual-host";
+        let url = url::Url::parse(text).map_err(|error| format!("{expected} ({error})"))?;
+        if !matches!(url.scheme(), "amqp" | "amqps") {
+            return Err(format!("{expected}: the scheme is amqp or amqps, not {}", url.scheme()));
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(format!("{expected}: it names no host"));
+        }
+        if url.path().trim_start_matches('/').contains('/') {
+            return Err(format!("{expected}: a / within the name of the virtual host is written %2f"));
+        }
+        for (name, _) in url.query_pairs() {
+            match &*name {
+                "frame_max" | "channel_max" | "auth_mechanism" => {}
+                "heartbeat" => {
+                    return Err("expected no heartbeat here: it is broker.heartbeat_seconds".into());
+                }
+                "connection_timeout" => {
+                    return Err(
+                        "expected no connection_timeout here: it is broker.connect_timeout_seconds".into()
+                    );
+                }
+                name => return Err(format!("expected no parameter {name:?}: it is not supported")),
+            }
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Checks a Postgres URL. Several hosts, hosts left out and parameters are the driver's to judge.
+    ///
+    /// # Errors
+    /// What was expected instead, as a clause.
+    pub fn postgres(text: &str) -> Result<Self, String> {
+        let expected = "expected a URL such as postgres://user:password@host:5432/database";
+        let rest = ["postgres://", "postgresql://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme))
+            .ok_or_else(|| format!("{expected}: the scheme is postgres or postgresql"))?;
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let hosts = authority.rsplit('@').next().unwrap_or_default();
+        for host in hosts.split(',') {
+            // An address of IPv6 stands in brackets and has colons of its own.
+            let port = host.rsplit(']').next().unwrap_or_default().split_once(':').map(|(_, port)| port);
+            if let Some(port) = port
+                && port.parse::<u16>().is_err()
+            {
+                return Err(format!("{expected}: the port {port:?} is no number from 0 to 65535"));
+            }
+        }
+        if text.contains(char::is_whitespace) {
+            return Err(format!("{expected}: white space is written %20"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact(&self.0))
+    }
+}
+
+impl fmt::Debug for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", redact(&self.0))
+    }
+}
+
+/// Puts `***` in the place of every password of a URL: behind the user's name, and in a `password`
+/// parameter. It rather hides too much than too little, as the URL may be the malformed one that an error
+/// message shows. Text without an `@`, a `://` or the word password comes back as it is.
+pub(super) fn redact(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        let suspicious = text.contains('@') || text.to_lowercase().contains("password");
+        return if suspicious { "***".to_owned() } else { text.to_owned() };
+    };
+    let shown = match rest.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{name}:***@{host}"),
+            None => rest.to_owned(),
+        },
+        None => rest.to_owned(),
+    };
+    let Some((path, query)) = shown.split_once('?') else {
+        return format!("{scheme}://{shown}");
+    };
+    let parameters: Vec<String> = query
+        .split('&')
+        .map(|parameter| match parameter.split_once('=') {
+            Some((name, _)) if name.to_lowercase().contains("password") => format!("{name}=***"),
+            _ => parameter.to_owned(),
+        })
+        .collect();
+    format!("{scheme}://{path}?{}", parameters.join("&"))
+}
+
+/// Checks the address of the HTTP listener; none is "off".
+///
+/// # Errors
+/// What was expected instead, as a clause.
+pub(super) fn listener(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "expected an IP address and a port such as 127.0.0.1:8080, or \"off\"".to_owned())?;
+    if !address.ip().is_loopback() {
+        return Err(
+            "expected a loopback address such as 127.0.0.1:8080: on any other, everybody who reaches \
+                    the port could operate the service, and there is no access token to protect it with"
+                .to_owned(),
+        );
+    }
+    Ok(Some(address))
+}

@@ -1,1 +1,0 @@
-//! Bytes and properties in, an event or a rejection out.

@@ -1,0 +1,221 @@
+//! Works off letters: locks shards, takes letters, loads what they touch, lets the domain decide, saves.
+//!
+//! There is no "running" state, no lease and no heartbeat: a batch is one transaction, and whatever ends it
+//! early leaves its letters as they were. Any number of workers, in any number of processes, work side by
+//! side on different shards.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::contract::TraceParent;
+use crate::delay::Delays;
+use crate::domain::catalogue::Catalogue;
+use crate::domain::mailbox::{self, Done, Letter, Verdict};
+use crate::domain::{CauseNo, EventNo, SHARDS, Shard};
+use crate::store::batch::{Due, Trace};
+use crate::store::{Store, StoreError};
+
+/// How large a batch may be.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    /// Most letters in a batch.
+    pub letters_max: usize,
+    /// Most entries that a batch writes. A single letter may write more.
+    pub writes_max: usize,
+}
+
+/// Works off letters.
+#[derive(Debug)]
+pub struct Executor {
+    store: Store,
+    catalogue: Arc<Catalogue>,
+    limits: BatchLimits,
+    steps: AtomicUsize,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Step {
+    /// Letters that left the mailbox.
+    pub letters_done: usize,
+    /// Letters that follow from them.
+    pub letters_new: usize,
+    /// Jobs done.
+    pub jobs: usize,
+    /// Whether due letters were seen: done, or left since someone else is in the way.
+    pub saw_due: bool,
+}
+
+impl Executor {
+    /// An executor on this database.
+    pub fn new(store: Store, catalogue: Arc<Catalogue>, limits: BatchLimits) -> Self {
+        Self { store, catalogue, limits, steps: AtomicUsize::new(0) }
+    }
+
+    /// Works off one batch of due letters, in one transaction.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or refuses: then nothing of the batch took effect.
+    pub async fn step(&self) -> Result<Step, StoreError> {
+        let mut session = self.store.session().await?;
+        let transaction = session.begin().await?;
+        let due = transaction.shards_due(self.limits.letters_max as i64).await?;
+        if due.is_empty() {
+            return Ok(Step::default());
+        }
+        let nothing = Step { saw_due: true, ..Step::default() };
+        let chosen = self.choose(due);
+        let locked = transaction.lock_shards(&chosen).await?;
+        if locked.is_empty() {
+            return Ok(nothing);
+        }
+        let share = |limit: usize| (limit / locked.len()).max(1) as i64;
+        let (letters_max, writes_max) = (share(self.limits.letters_max), share(self.limits.writes_max));
+        let mut taken =
+            transaction.take_letters(&self.catalogue, &locked, letters_max, writes_max).await?;
+        if taken.letters.is_empty() {
+            return Ok(nothing);
+        }
+        let traces = std::mem::take(&mut taken.traces);
+        let attempts = attempts_by_cause(&taken.letters, &taken.attempts);
+        let readable = transaction.lock_for_reading(&taken.letters, &locked).await?;
+        let mut world = transaction.load_world(&self.catalogue, &taken.letters).await?;
+        let batch = transaction.form_batch(&self.catalogue, &world, &locked, taken, &readable).await?;
+        let done = mailbox::work(&mut world, &self.catalogue, batch);
+        if done.letters_done.is_empty() {
+            return Ok(nothing);
+        }
+        transaction.save(&self.catalogue, &world.take_writes(), &done, &attempts).await?;
+        transaction.commit().await?;
+        log(&done, &traces);
+        Ok(Step {
+            letters_done: done.letters_done.len(),
+            letters_new: done.letters_new.len(),
+            jobs: done.jobs.len(),
+            saw_due: true,
+        })
+    }
+
+    /// Steps until no letter is due that could be worked off. For tests and for small programs: a service
+    /// runs [`Executor::work`].
+    ///
+    /// # Errors
+    /// As [`Executor::step`].
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        while self.step().await?.letters_done > 0 {}
+        Ok(())
+    }
+
+    /// Works until `stop` is cancelled: at once when `wake` is notified, and every `poll` besides. After
+    /// trouble it tries again with growing pauses. The batch at hand is finished before it returns.
+    pub async fn work(&self, wake: &Notify, poll: Duration, mut trouble: Delays, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            // Asked for before the step: what is notified meanwhile is not missed.
+            let notified = wake.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            let pause = match self.step().await {
+                Ok(step) if step.letters_done > 0 => {
+                    trouble.reset();
+                    wake.notify_waiters();
+                    continue;
+                }
+                Ok(step) => {
+                    trouble.reset();
+                    // Somebody is in the way, not for long.
+                    if step.saw_due { poll.min(BLOCKED_PAUSE) } else { poll }
+                }
+                Err(error) => {
+                    let pause = trouble.next_delay();
+                    tracing::warn!(%error, transient = error.is_transient(), ?pause, "work off a batch");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = stop.cancelled() => {}
+                    }
+                    continue;
+                }
+            };
+            tokio::select! {
+                () = &mut notified => {}
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// As many shards as fill a batch, from another one on at each step, so that none is always last.
+    fn choose(&self, mut due: Vec<Due>) -> Vec<Shard> {
+        let first = self.steps.fetch_add(FIRST_SHARD_STRIDE, Ordering::Relaxed) % SHARDS as usize;
+        due.sort_by_key(|due| (due.shard.0 as usize + SHARDS as usize - first) % SHARDS as usize);
+        let (mut letters, mut weight) = (0, 0);
+        let enough = due.iter().position(|due| {
+            letters += due.letters as usize;
+            weight += due.weight as usize;
+            letters >= self.limits.letters_max || weight >= self.limits.writes_max
+        });
+        due.truncate(enough.map_or(due.len(), |last| last + 1));
+        due.into_iter().map(|due| due.shard).collect()
+    }
+}
+
+/// How long to wait where due letters could not be worked off, since another worker had the shard.
+const BLOCKED_PAUSE: Duration = Duration::from_millis(20);
+
+/// Odd, so that all shards come first in turn; and far enough that two workers begin far apart.
+const FIRST_SHARD_STRIDE: usize = 7;
+
+fn attempts_by_cause(
+    letters: &[Letter],
+    attempts: &HashMap<mailbox::LetterNo, i32>,
+) -> HashMap<CauseNo, i32> {
+    letters
+        .iter()
+        .filter_map(|letter| Some((letter.work.cause(letter.event), *attempts.get(&letter.no)?)))
+        .filter(|(_, attempts)| *attempts > 0)
+        .collect()
+}
+
+/// One line for each event that was worked off, with the publisher's trace; one for the jobs of each cause.
+fn log(done: &Done, traces: &HashMap<EventNo, Trace>) {
+    for (event, verdict) in &done.verdicts {
+        let trace = traces.get(event);
+        let span = tracing::info_span!(
+            "event",
+            event_id = trace.map(|trace| &*trace.event_id),
+            trace_id = tracing::field::Empty
+        );
+        let parent = trace.and_then(|trace| TraceParent::parse(trace.traceparent.as_deref()?));
+        if let Some(parent) = &parent {
+            span.record("trace_id", parent.trace_id());
+        }
+        let _entered = span.entered();
+        match verdict {
+            Verdict::Applied => tracing::info!(event_no = event.0, "event applied"),
+            Verdict::Superseded => tracing::info!(event_no = event.0, "event superseded"),
+            Verdict::Locked => tracing::info!(event_no = event.0, "event refused: settings locked"),
+            Verdict::Rejected(found) => tracing::warn!(event_no = event.0, ?found, "event rejected"),
+        }
+    }
+    for job in &done.jobs {
+        tracing::debug!(
+            cause = job.cause.0,
+            organization = job.organization.0,
+            kind = ?job.kind,
+            event_no = job.event.0,
+            counts = ?job.counts,
+            skipped = ?job.skipped,
+            "job done"
+        );
+    }
+    tracing::debug!(
+        letters_done = done.letters_done.len(),
+        letters_new = done.letters_new.len(),
+        jobs = done.jobs.len(),
+        "batch committed"
+    );
+}

@@ -1,0 +1,12 @@
+//! The loops: messages into letters, letters into results.
+//!
+//! Each loop is made of public steps that a test can drive by hand. The steps load, let the domain decide,
+//! and save; they decide nothing themselves.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`ingest`] | takes messages from the broker, and acknowledges them after what they say is committed |
+//! | [`executor`] | works off letters, batch by batch |
+
+pub mod executor;
+pub mod ingest;

@@ -1,0 +1,85 @@
+//! What can go wrong with the database, and whether trying again can help: by SQLSTATE, never by text.
+
+use tokio_postgres::error::SqlState;
+
+/// Why something could not be loaded or saved. Nothing of the transaction at hand took effect.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection could be had, or it was lost.
+    #[error("reach the database: {0}")]
+    Unreachable(String),
+    /// The server refused a statement.
+    #[error("run {statement}: {}", describe(.source))]
+    Statement {
+        /// The statement's name.
+        statement: &'static str,
+        /// What the server said.
+        source: tokio_postgres::Error,
+    },
+    /// The schema is not what this program needs.
+    #[error("migrate the database: {0}")]
+    Migration(String),
+    /// A row holds what this program could not have written.
+    #[error("read {what}: {reason}")]
+    Row {
+        /// Which row.
+        what: String,
+        /// What was wrong with it.
+        reason: String,
+    },
+}
+
+fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} ({})", db.message(), db.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
+
+impl StoreError {
+    /// Whether the same thing may well succeed when tried again: the connection was lost, the server is
+    /// starting or stopping or short of resources, or other transactions were in the way.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Statement { source, .. } => match source.code() {
+                Some(code) => is_transient(code),
+                // Not the server's word: the connection broke.
+                None => source.is_closed() || std::error::Error::source(source).is_some(),
+            },
+            Self::Migration(_) | Self::Row { .. } => false,
+        }
+    }
+
+    /// The SQLSTATE that the server gave, if it did.
+    pub fn sql_state(&self) -> Option<&str> {
+        match self {
+            Self::Statement { source, .. } => source.code().map(SqlState::code),
+            Self::Unreachable(_) | Self::Migration(_) | Self::Row { .. } => None,
+        }
+    }
+}
+
+/// Serialization failure, deadlock, lock not available, server shutting down or starting, statement timeout
+/// (ours: nobody else cancels), connection exceptions (class 08) and insufficient resources (class 53).
+fn is_transient(code: &SqlState) -> bool {
+    matches!(code.code(), "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "57014" | "25P03")
+        || code.code().starts_with("08")
+        || code.code().starts_with("53")
+}
+
+impl From<deadpool_postgres::PoolError> for StoreError {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        use deadpool_postgres::PoolError as E;
+        match error {
+            E::Backend(error) => Self::Unreachable(describe(&error)),
+            E::Timeout(kind) => {
+                Self::Unreachable(format!("no connection within the time allowed ({kind:?})"))
+            }
+            error => Self::Unreachable(error.to_string()),
+        }
+    }
+}

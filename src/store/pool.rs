@@ -1,0 +1,283 @@
+//! Connections, sessions and migrations.
+//!
+//! Every session has its timeouts set, so that no statement, lock or forgotten transaction lasts for ever,
+//! and plans each statement for the parameters at hand: a plan that was made while the tables were empty
+//! would make a set-based statement many times slower for as long as the session lives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+
+use super::error::StoreError;
+use super::statements::{self, Statement};
+use crate::domain::catalogue::{Catalogue, Kind, Reach};
+
+/// How to reach the database, and how long to wait for what.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it is.
+    pub url: String,
+    /// The most connections at once.
+    pub pool_size_max: usize,
+    /// How long to wait for a connection.
+    pub connect_timeout: Duration,
+    /// How long a statement may take.
+    pub statement_timeout: Duration,
+    /// How long a statement may wait for a lock.
+    pub lock_timeout: Duration,
+    /// How long a transaction may idle.
+    pub idle_in_transaction_timeout: Duration,
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: Pool,
+    config: tokio_postgres::Config,
+    statements_run: Arc<AtomicU64>,
+}
+
+mod embedded {
+    refinery::embed_migrations!("src/store/migrations");
+}
+
+/// The lock that one migrating process holds: "cs" and the last number of its class.
+const MIGRATION_LOCK: i64 = (25459 << 32) | 0x7fff_ffff;
+
+impl Store {
+    /// Prepares a pool; connects only when a session is asked for.
+    ///
+    /// # Errors
+    /// Where the URL is not one of Postgres'.
+    pub fn new(options: &Options) -> Result<Self, StoreError> {
+        let mut config: tokio_postgres::Config = options
+            .url
+            .parse()
+            .map_err(|error: tokio_postgres::Error| StoreError::Unreachable(error.to_string()))?;
+        let Options { statement_timeout, lock_timeout, idle_in_transaction_timeout, .. } = options;
+        let session = format!(
+            "-c search_path=channel_sync,pg_catalog -c plan_cache_mode=force_custom_plan -c timezone=UTC \
+             -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
+            statement_timeout.as_millis(),
+            lock_timeout.as_millis(),
+            idle_in_transaction_timeout.as_millis()
+        );
+        let session = match config.get_options() {
+            Some(given) => format!("{session} {given}"),
+            None => session,
+        };
+        config
+            .options(session)
+            .connect_timeout(options.connect_timeout)
+            .keepalives_idle(Duration::from_secs(30))
+            .tcp_user_timeout(Duration::from_secs(60));
+        if config.get_application_name().is_none() {
+            config.application_name("channel-sync");
+        }
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Clean };
+        let manager = Manager::from_config(config.clone(), NoTls, recycling);
+        let pool = Pool::builder(manager)
+            .max_size(options.pool_size_max)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(options.connect_timeout))
+            .create_timeout(Some(options.connect_timeout))
+            .recycle_timeout(Some(options.connect_timeout))
+            .build()
+            .map_err(|error| StoreError::Unreachable(error.to_string()))?;
+        Ok(Self { pool, config, statements_run: Arc::default() })
+    }
+
+    /// A session of the pool.
+    ///
+    /// # Errors
+    /// Where none can be had in time.
+    pub async fn session(&self) -> Result<Session, StoreError> {
+        let client = self.pool.get().await?;
+        Ok(Session { client, statements_run: Arc::clone(&self.statements_run) })
+    }
+
+    /// How many statements have been run so far, through whatever session.
+    pub fn statements_run(&self) -> u64 {
+        self.statements_run.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn config(&self) -> &tokio_postgres::Config {
+        &self.config
+    }
+
+    /// Brings the schema up to what this program needs. One process at a time; the others wait.
+    ///
+    /// Returns the names of the migrations that were applied.
+    ///
+    /// # Errors
+    /// Where one fails, or the database was migrated by a newer program.
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        // A connection of its own, without the timeouts of a session: a migration may take its time.
+        let mut config = self.config.clone();
+        config.options("-c search_path=channel_sync,pg_catalog -c client_min_messages=warning");
+        let unreachable =
+            |error: tokio_postgres::Error| StoreError::from(deadpool_postgres::PoolError::Backend(error));
+        let (mut client, connection) = config.connect(NoTls).await.map_err(unreachable)?;
+        let connection = tokio::spawn(connection);
+        let prepare =
+            format!("select pg_advisory_lock({MIGRATION_LOCK}); create schema if not exists channel_sync");
+        client.batch_execute(&prepare).await.map_err(unreachable)?;
+        let report = embedded::migrations::runner()
+            .run_async(&mut client)
+            .await
+            .map_err(|error| StoreError::Migration(chain(&error)))?;
+        drop(client);
+        // The lock is gone with the connection.
+        if let Ok(Err(error)) = connection.await {
+            tracing::debug!(%error, "close the migrating connection");
+        }
+        Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+    }
+
+    /// Whether the schema is there, as far as this program can tell without changing anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Migration`] where migrations are missing; otherwise where the database is not reached.
+    pub async fn check_schema(&self) -> Result<(), StoreError> {
+        let session = self.session().await?;
+        let table = session
+            .client
+            .query_one("select to_regclass('channel_sync.refinery_schema_history') is not null", &[])
+            .await
+            .map_err(|source| StoreError::Statement { statement: "find the migrations", source })?;
+        let applied: i32 = match table.get(0) {
+            false => 0,
+            true => session
+                .client
+                .query_one("select coalesce(max(version), 0) from channel_sync.refinery_schema_history", &[])
+                .await
+                .map_err(|source| StoreError::Statement { statement: "read the migrations", source })?
+                .get(0),
+        };
+        let needed = embedded::migrations::runner()
+            .get_migrations()
+            .iter()
+            .map(|migration| migration.version())
+            .max()
+            .unwrap_or_default();
+        if i64::from(applied) < i64::from(needed) {
+            return Err(StoreError::Migration(format!(
+                "the schema has version {applied}, this program needs {needed}; run `channel-sync migrate`"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Tells the views which catalogue the service runs with.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn put_catalogue(&self, catalogue: &Catalogue) -> Result<(), StoreError> {
+        let (mut names, mut kinds, mut reaches) = (Vec::new(), Vec::new(), Vec::new());
+        for (_, category) in catalogue.iter() {
+            names.push(&*category.name);
+            kinds.push(match category.kind {
+                Kind::Collection => "collection",
+                Kind::Default => "default",
+            });
+            reaches.push(match category.reach {
+                Reach::Ongoing => "ongoing",
+                Reach::OnboardingOnly => "onboarding-only",
+                Reach::Never => "never",
+            });
+        }
+        let mut session = self.session().await?;
+        let transaction = session.begin().await?;
+        transaction.execute(statements::CATEGORIES_PUT, &[&names, &kinds, &reaches]).await?;
+        transaction.commit().await
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// A session: one connection, for as long as it is held.
+pub struct Session {
+    client: deadpool_postgres::Client,
+    statements_run: Arc<AtomicU64>,
+}
+
+impl Session {
+    /// Begins a transaction; dropped without [`Transaction::commit`], nothing of it took effect.
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub async fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+        let inner = self
+            .client
+            .transaction()
+            .await
+            .map_err(|source| StoreError::Statement { statement: "begin", source })?;
+        Ok(Transaction { inner, statements_run: &self.statements_run })
+    }
+
+    /// Runs a statement outside a transaction.
+    ///
+    /// # Errors
+    /// Where the server refuses it or the connection is lost.
+    pub async fn query(
+        &self,
+        statement: Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
+        let failed = |source| StoreError::Statement { statement: statement.name, source };
+        let prepared = self.client.prepare_cached(statement.text).await.map_err(failed)?;
+        self.client.query(&prepared, parameters).await.map_err(failed)
+    }
+}
+
+/// A transaction. Statements may be under way at once: they go out in the order in which they are polled.
+pub struct Transaction<'a> {
+    inner: deadpool_postgres::Transaction<'a>,
+    statements_run: &'a AtomicU64,
+}
+
+impl Transaction<'_> {
+    pub(super) async fn query(
+        &self,
+        statement: Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
+        let failed = |source| StoreError::Statement { statement: statement.name, source };
+        let prepared = self.inner.prepare_cached(statement.text).await.map_err(failed)?;
+        self.inner.query(&prepared, parameters).await.map_err(failed)
+    }
+
+    pub(super) async fn execute(
+        &self,
+        statement: Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, StoreError> {
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
+        let failed = |source| StoreError::Statement { statement: statement.name, source };
+        let prepared = self.inner.prepare_cached(statement.text).await.map_err(failed)?;
+        self.inner.execute(&prepared, parameters).await.map_err(failed)
+    }
+
+    /// Makes everything that the transaction did last.
+    ///
+    /// # Errors
+    /// Where the connection is lost; it is then not known whether the transaction took effect.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Statement { statement: "commit", source };
+        self.inner.commit().await.map_err(failed)
+    }
+}

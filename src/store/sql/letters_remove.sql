@@ -1,0 +1,2 @@
+-- Letters that are done leave. Index: letter_pkey.
+delete from letter where letter_no = any($1::bigint[])

@@ -1,0 +1,10 @@
+-- The partnerships that organizations are downstream of, and those above these, all the way up.
+-- Index: partnership_downstream.
+with recursive above as (
+    select p.* from partnership p where p.downstream_no = any($1::int[])
+    union
+    select p.* from partnership p join above a on p.downstream_no = a.upstream_no
+)
+select upstream_no, downstream_no, status::text, exclusive, data_sync, allow_downstream_edit, since_change_no,
+       version
+  from above

@@ -1,0 +1,3 @@
+-- What a match displaced, with the job that did.
+insert into archived_setting (cause_no, organization_no, category, key, value_id, origin_no, event_no)
+select * from unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::uuid[], $6::int[], $7::bigint[])

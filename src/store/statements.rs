@@ -1,0 +1,66 @@
+//! The statements by name. Each is a file in `sql/`, whose header says why, by which index, what it locks.
+
+/// A statement and its name, which error messages and logs give.
+#[derive(Debug, Clone, Copy)]
+pub struct Statement {
+    /// The name of its file, without `.sql`.
+    pub name: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+macro_rules! statements {
+    ($($name:ident = $file:literal),* $(,)?) => {
+        $(pub(super) const $name: Statement =
+            Statement { name: $file, text: include_str!(concat!("sql/", $file, ".sql")) };)*
+
+        /// All statements, so that a test can prepare each against a migrated database.
+        pub const ALL: &[Statement] = &[$($name),*];
+    };
+}
+
+statements! {
+    CATEGORIES_PUT = "categories_put",
+    CHANGES_ADD = "changes_add",
+    CHANGES_LOAD = "changes_load",
+    DECLINED_LOAD = "declined_load",
+    DECLINED_LOAD_PARTNERSHIPS = "declined_load_partnerships",
+    DECLINED_PUT = "declined_put",
+    DECLINED_REMOVE = "declined_remove",
+    EVENTS_ADD = "events_add",
+    EVENTS_CONTENT = "events_content",
+    EVENTS_LOAD = "events_load",
+    EVENTS_SETTLE = "events_settle",
+    JOBS_ADD = "jobs_add",
+    LETTERS_ADD = "letters_add",
+    LETTERS_BEHIND = "letters_behind",
+    LETTERS_FIRST_PARTNERSHIP = "letters_first_partnership",
+    LETTERS_HELD = "letters_held",
+    LETTERS_NOTIFY = "letters_notify",
+    LETTERS_REMOVE = "letters_remove",
+    LETTERS_TAKE = "letters_take",
+    NUMBERS_TAKE = "numbers_take",
+    ORGANIZATIONS_ADD = "organizations_add",
+    ORGANIZATIONS_ADVANCE = "organizations_advance",
+    ORGANIZATIONS_FIND = "organizations_find",
+    ORGANIZATIONS_NAME = "organizations_name",
+    PARTNERSHIPS_ABOVE = "partnerships_above",
+    PARTNERSHIPS_BELOW = "partnerships_below",
+    PARTNERSHIPS_PUT = "partnerships_put",
+    PARTNERSHIPS_REACHED = "partnerships_reached",
+    REJECTED_ADD = "rejected_add",
+    REJECTED_ADD_EVENTS = "rejected_add_events",
+    SETTINGS_ARCHIVE = "settings_archive",
+    SETTINGS_COUNT = "settings_count",
+    SETTINGS_LOAD = "settings_load",
+    SETTINGS_LOAD_CATEGORIES = "settings_load_categories",
+    SETTINGS_LOAD_ORGANIZATIONS = "settings_load_organizations",
+    SETTINGS_PUT = "settings_put",
+    SETTINGS_REMOVE = "settings_remove",
+    SHARDS_DUE = "shards_due",
+    SHARDS_LOCK = "shards_lock",
+    SHARDS_LOCK_SHARED = "shards_lock_shared",
+    VALUES_ADD = "values_add",
+    VERSIONS_LOAD = "versions_load",
+    VERSIONS_PUT = "versions_put",
+}
