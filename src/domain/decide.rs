@@ -61,6 +61,8 @@ pub enum Skipped {
     ModeStays(Mode),
     /// The flags were stored; the mode changed in a way that changes no value.
     ModeChanges(Mode, Mode),
+    /// The flags were stored; with the new mode a reconcile begins, as a job of its own.
+    ReconcileFollows(Mode, Mode),
     /// An event with the same or a larger version was seen before.
     Superseded {
         /// The largest version seen.
@@ -237,6 +239,9 @@ pub fn partnership_change(
         && version <= last
     {
         return PartnershipChange::Superseded { last };
+    }
+    if upstream == downstream {
+        return PartnershipChange::Cycle { path: vec![downstream, upstream] };
     }
     if terms.status == Status::Active {
         let in_the_way = world

@@ -426,10 +426,10 @@ impl Desk<'_> {
         let job = Job { cause: event.into(), organization: downstream, kind, event };
         let verdict = match partnership_change(self.world, upstream, downstream, terms, onboarding, version) {
             PartnershipChange::Applied { before, mode, begins } => {
-                let skipped = if before == mode {
-                    Skipped::ModeStays(mode)
-                } else {
-                    Skipped::ModeChanges(before, mode)
+                let skipped = match begins {
+                    Some(_) => Skipped::ReconcileFollows(before, mode),
+                    None if before == mode => Skipped::ModeStays(mode),
+                    None => Skipped::ModeChanges(before, mode),
                 };
                 self.done.jobs.push(job.skipped(skipped));
                 if let Some(beginning) = begins {

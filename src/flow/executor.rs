@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::contract::TraceParent;
 use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
-use crate::domain::mailbox::{self, Done, Letter, Verdict};
-use crate::domain::{CauseNo, EventNo, SHARDS, Shard};
+use crate::domain::mailbox::{self, Done, Verdict};
+use crate::domain::{EventNo, SHARDS, Shard};
 use crate::store::batch::{Due, Trace};
 use crate::store::{Store, StoreError};
 
@@ -76,13 +76,12 @@ impl Executor {
         }
         let share = |limit: usize| (limit / locked.len()).max(1) as i64;
         let (letters_max, writes_max) = (share(self.limits.letters_max), share(self.limits.writes_max));
-        let mut taken =
-            transaction.take_letters(&self.catalogue, &locked, letters_max, writes_max).await?;
+        let mut taken = transaction.take_letters(&self.catalogue, &locked, letters_max, writes_max).await?;
         if taken.letters.is_empty() {
             return Ok(nothing);
         }
         let traces = std::mem::take(&mut taken.traces);
-        let attempts = attempts_by_cause(&taken.letters, &taken.attempts);
+        let attempts = std::mem::take(&mut taken.attempts);
         let readable = transaction.lock_for_reading(&taken.letters, &locked).await?;
         let mut world = transaction.load_world(&self.catalogue, &taken.letters).await?;
         let batch = transaction.form_batch(&self.catalogue, &world, &locked, taken, &readable).await?;
@@ -168,17 +167,6 @@ const BLOCKED_PAUSE: Duration = Duration::from_millis(20);
 
 /// Odd, so that all shards come first in turn; and far enough that two workers begin far apart.
 const FIRST_SHARD_STRIDE: usize = 7;
-
-fn attempts_by_cause(
-    letters: &[Letter],
-    attempts: &HashMap<mailbox::LetterNo, i32>,
-) -> HashMap<CauseNo, i32> {
-    letters
-        .iter()
-        .filter_map(|letter| Some((letter.work.cause(letter.event), *attempts.get(&letter.no)?)))
-        .filter(|(_, attempts)| *attempts > 0)
-        .collect()
-}
 
 /// One line for each event that was worked off, with the publisher's trace; one for the jobs of each cause.
 fn log(done: &Done, traces: &HashMap<EventNo, Trace>) {

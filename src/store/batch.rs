@@ -52,11 +52,14 @@ pub struct Taken {
     pub letters: Vec<Letter>,
     /// Organizations that wait for a letter which is not due yet.
     pub held: HashSet<OrganizationNo>,
-    /// How often each letter was tried before.
-    pub attempts: HashMap<LetterNo, i32>,
+    /// How often a job was tried before, where it was.
+    pub attempts: Attempts,
     /// The publishers' names and traces of the root events of own-change and partnership-change letters.
     pub traces: HashMap<EventNo, Trace>,
 }
+
+/// How often jobs were tried before, by cause and organization.
+pub type Attempts = HashMap<(CauseNo, OrganizationNo), i32>;
 
 /// What ties log lines to the publisher's trace.
 #[derive(Debug, Clone)]
@@ -143,7 +146,9 @@ impl Transaction<'_> {
                 work => work,
             };
             let (position, event) = (Position(row.get("position")), EventNo(row.get("event_no")));
-            taken.attempts.insert(no, row.get("attempts"));
+            if let (Recipients::One(organization), attempts @ 1..) = (recipients, row.get("attempts")) {
+                taken.attempts.insert((cause, organization), attempts);
+            }
             taken.letters.push(Letter { no, position, event, work });
         }
         Ok(taken)
@@ -316,7 +321,7 @@ impl Transaction<'_> {
         catalogue: &Catalogue,
         writes: &Writes,
         done: &Done,
-        attempts: &HashMap<CauseNo, i32>,
+        attempts: &Attempts,
     ) -> Result<(), StoreError> {
         let names = self.names(done).await?;
         tokio::try_join!(
@@ -531,7 +536,7 @@ impl Transaction<'_> {
         &self,
         catalogue: &Catalogue,
         done: &Done,
-        attempts: &HashMap<CauseNo, i32>,
+        attempts: &Attempts,
         names: &HashMap<OrganizationNo, String>,
     ) -> Result<(), StoreError> {
         let jobs = &done.jobs;
@@ -539,14 +544,30 @@ impl Transaction<'_> {
         let organizations: Vec<i32> = jobs.iter().map(|job| job.organization.0).collect();
         let states: Vec<&str> =
             jobs.iter().map(|job| if job.rejected { "discarded" } else { "succeeded" }).collect();
-        let attempts: Vec<i32> =
-            jobs.iter().map(|job| attempts.get(&job.cause).copied().unwrap_or(0) + 1).collect();
+        let attempts: Vec<i32> = jobs
+            .iter()
+            .map(|job| attempts.get(&(job.cause, job.organization)).copied().unwrap_or(0) + 1)
+            .collect();
         let added: Vec<i32> = jobs.iter().map(|job| job.counts.added).collect();
         let changed: Vec<i32> = jobs.iter().map(|job| job.counts.changed).collect();
         let removed: Vec<i32> = jobs.iter().map(|job| job.counts.removed).collect();
         let unchanged: Vec<i32> = jobs.iter().map(|job| job.counts.unchanged).collect();
         let kept_own: Vec<i32> = jobs.iter().map(|job| job.counts.kept_own).collect();
         let declined: Vec<i32> = jobs.iter().map(|job| job.counts.declined).collect();
+        let reasons: HashMap<CauseNo, String> = done
+            .verdicts
+            .iter()
+            .filter_map(|(event, verdict)| match verdict {
+                Verdict::Rejected(found) => {
+                    Some((CauseNo::from(*event), found_wrong_text(catalogue, found, names).1))
+                }
+                Verdict::Applied | Verdict::Superseded | Verdict::Locked => None,
+            })
+            .collect();
+        let errors: Vec<Option<&str>> = jobs
+            .iter()
+            .map(|job| reasons.get(&job.cause).filter(|_| job.rejected).map(String::as_str))
+            .collect();
         let skipped: Vec<Option<String>> =
             jobs.iter().map(|job| job.skipped.map(|skipped| skipped_text(skipped, names))).collect();
 
@@ -579,7 +600,8 @@ impl Transaction<'_> {
                     &unchanged,
                     &kept_own,
                     &declined,
-                    &skipped
+                    &skipped,
+                    &errors,
                 ],
             ),
             self.execute_unless(
@@ -979,7 +1001,10 @@ fn skipped_text(skipped: Skipped, names: &HashMap<OrganizationNo, String>) -> St
         Skipped::NothingToSync => "the upstream has no settings that the rules sync here".to_owned(),
         Skipped::ModeStays(mode) => format!("the mode stays {}", mode.name()),
         Skipped::ModeChanges(before, mode) => {
-            format!("the mode changes from {} to {}; flags change no value", before.name(), mode.name())
+            format!("the mode changes from {} to {}, which changes no value", before.name(), mode.name())
+        }
+        Skipped::ReconcileFollows(before, mode) => {
+            format!("the mode changes from {} to {}; a reconcile follows", before.name(), mode.name())
         }
         Skipped::Superseded { last } => format!("version {last} was seen before"),
         Skipped::Locked { by } => format!("the settings are locked by {}", name_of(by, names)),

@@ -1,6 +1,6 @@
 -- Shards with due letters, and how many and how heavy these are, up to $2 a shard. Index: letter_order.
 select s.shard, l.letters, l.weight::bigint
-  from generate_series(0::smallint, $1::smallint - 1::smallint) s (shard)
+  from (select no::smallint from generate_series(0, $1::smallint - 1) no) s (shard)
  cross join lateral (
        select count(*) as letters, coalesce(sum(weight), 0) as weight
          from (select weight

@@ -1,0 +1,169 @@
+//! One connection to the broker: made within a time, and gone for good when it is dropped.
+//!
+//! The library gives each connection a thread, and neither a dropped attempt nor a dropped connection ends
+//! it while the peer is silent. So a second handle on the socket is kept here: shutting that down ends
+//! the thread, whatever the peer does.
+
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lapin::tcp::OwnedTLSConfig;
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind};
+
+use super::error::{BrokerError, codes, reason, reply_code};
+use crate::config::BrokerConfig;
+
+const CONNECT: &str = "connect to the broker";
+
+/// How long an orderly goodbye may take before the socket is shut down.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection and the second handle on its socket.
+pub(super) struct Wire {
+    connection: Connection,
+    socket: Socket,
+}
+
+/// Makes a connection, named `channel-sync <purpose>` in the broker's listings.
+///
+/// The attempt takes at most `connect_timeout`, and may be dropped at any time: it leaves nothing behind.
+pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire, BrokerError> {
+    let uri = uri(config)?;
+    let (user, vhost) = (uri.authority.userinfo.username.clone(), uri.vhost.clone());
+    let lost = |reason: String| BrokerError::Lost { action: CONNECT.to_owned(), reason };
+    let runtime = lapin::runtime::default_runtime().map_err(|error| lost(reason(&error)))?;
+    let properties = ConnectionProperties::default()
+        .with_connection_name(format!("channel-sync {purpose}").into())
+        .with_client_property("product".into(), "channel-sync".into())
+        .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
+
+    let socket = Socket::default();
+    let timeout = config.connect_timeout;
+    let dialled = socket.handle();
+    let reactor = runtime.clone();
+    // Runs on the library's thread: what it waits for must end by itself.
+    let dial = async move |uri: AMQPUri, _| {
+        let dialling = async {
+            let authority = &uri.authority;
+            let addresses: Vec<_> =
+                tokio::net::lookup_host((authority.host.as_str(), authority.port)).await?.collect();
+            let stream = AsyncTcpStream::connect(&reactor, addresses).await?;
+            if let AsyncTcpStream::Plain(plain) = &stream {
+                dialled.open(plain.get_ref().as_fd().try_clone_to_owned()?.into())?;
+            }
+            match uri.scheme {
+                AMQPScheme::AMQP => Ok(stream),
+                AMQPScheme::AMQPS => {
+                    stream.into_tls(&authority.host, OwnedTLSConfig::default().as_ref()).await
+                }
+            }
+        };
+        match tokio::time::timeout(timeout, dialling).await {
+            Ok(stream) => Ok(stream?),
+            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        }
+    };
+    let attempt = Connection::connector(uri, runtime, dial, properties);
+    let refused = |error: lapin::Error| match (reply_code(&error), error.kind()) {
+        (Some(codes::ACCESS_REFUSED | codes::NOT_ALLOWED), _) | (_, ErrorKind::InvalidProtocolVersion(_)) => {
+            BrokerError::Refused { user, vhost, reason: reason(&error) }
+        }
+        _ => lost(reason(&error)),
+    };
+    match tokio::time::timeout(timeout, attempt).await {
+        Ok(Ok(connection)) => Ok(Wire { connection, socket }),
+        Ok(Err(error)) => Err(refused(error)),
+        Err(_) => Err(BrokerError::Timeout { action: CONNECT.to_owned(), after: timeout, blocked: false }),
+    }
+}
+
+/// What the library is to connect to, with what it reads differently put right.
+fn uri(config: &BrokerConfig) -> Result<AMQPUri, BrokerError> {
+    let malformed = |reason: String| BrokerError::Lost { action: CONNECT.to_owned(), reason };
+    let text = config.url.expose();
+    let mut uri: AMQPUri = text.parse().map_err(malformed)?;
+    let url = url::Url::parse(text).map_err(|error| malformed(error.to_string()))?;
+    // It would take localhost in place of an address of IPv6.
+    if let Some(url::Host::Ipv6(address)) = url.host() {
+        uri.authority.host = address.to_string();
+    }
+    // It would take a virtual host without a name, which nobody has.
+    if uri.vhost.is_empty() {
+        uri.vhost = "/".to_owned();
+    }
+    uri.query.heartbeat = Some(u16::try_from(config.heartbeat.as_secs()).unwrap_or(u16::MAX));
+    Ok(uri)
+}
+
+impl Wire {
+    /// Opens a channel.
+    pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
+        self.connection.create_channel().await.map_err(|error| BrokerError::of("open a channel", &error))
+    }
+
+    /// Whether the broker has said that it does not read from this connection for now.
+    pub(super) fn blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
+    /// Says goodbye, for at most [`CLOSE_TIMEOUT`]. Dropping the connection does without.
+    pub(super) async fn close(self) {
+        let goodbye = self.connection.close(200, "goodbye".into());
+        match tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "close the connection to the broker"),
+            Err(_) => tracing::debug!("close the connection to the broker: no answer"),
+        }
+        drop(self.socket);
+    }
+}
+
+/// The second handle on the socket. Dropping it shuts the socket down, now or as soon as there is one.
+#[derive(Default)]
+struct Socket(SocketHandle);
+
+#[derive(Default, Clone)]
+struct SocketHandle(Arc<Mutex<SocketState>>);
+
+#[derive(Default)]
+enum SocketState {
+    #[default]
+    Dialling,
+    Open(TcpStream),
+    Gone,
+}
+
+impl Socket {
+    fn handle(&self) -> SocketHandle {
+        self.0.clone()
+    }
+}
+
+impl SocketHandle {
+    /// Notes the socket.
+    ///
+    /// # Errors
+    /// Where nobody waits for it any more.
+    fn open(&self, socket: TcpStream) -> std::io::Result<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, SocketState::Gone) {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        *state = SocketState::Open(socket);
+        Ok(())
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let SocketState::Open(socket) = &*state {
+            // It fails where the peer was faster, which is as good.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        *state = SocketState::Gone;
+    }
+}

@@ -1,0 +1,34 @@
+//! RabbitMQ: the only place that knows the client library `lapin`.
+//!
+//! It moves bytes and knows no event, no setting and no database. Messages come out and go in as
+//! [`contract::Message`](crate::contract::Message).
+//!
+//! What always holds:
+//! - The library's automatic recovery is off, as it can leave a consumer waiting for ever and let an old
+//!   delivery tag acknowledge another message. A [`Link`] owns connection, channel and consumer, numbers
+//!   them as a generation, and builds all three anew after any error.
+//! - A message is acknowledged by [`Consumer::ack_through`] alone, over the generation that delivered it.
+//! - Publishing has a connection of its own: a broker that is short of memory or disk stops reading from
+//!   those that publish, and acknowledgements must not wait behind that.
+//! - A message counts as published when the broker has confirmed it *and* a queue has taken it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`topology`] | the names of exchanges and queues, and their declaration |
+//! | [`consume`] | one generation: deliveries in batches, acknowledged together |
+//! | [`link`] | the generations one after the other, and what state the link is in |
+//! | [`publish`] | publishing with confirms |
+
+mod connection;
+pub mod consume;
+mod error;
+pub mod link;
+mod message;
+pub mod publish;
+pub mod topology;
+
+pub use consume::{Consumer, Delivery, Receipt};
+pub use error::{BrokerError, Refusal};
+pub use link::{Link, LinkState};
+pub use publish::Publisher;
+pub use topology::Topology;
