@@ -121,7 +121,7 @@ pub(super) fn apparent_form(headers: &[Entry<'_>], body: &Json<'_>) -> Result<Fo
         _ => Err(Rejection::new(
             RejectionCode::InvalidField,
             format!(
-                "content_type is missing and neither headers nor body are those of a CloudEvent; expected {CONTENT_TYPE}"
+                "content_type is missing and the message looks like no CloudEvent; expected {CONTENT_TYPE}"
             ),
         )),
     }
@@ -146,31 +146,17 @@ const PREFIX: &str = "cloudEvents";
 
 /// The attributes that stand in the headers, `cloudEvents:id` or `cloudEvents_id`, whatever their case.
 ///
-/// # Errors
-/// Where two spellings of a name hold different values.
-pub(super) fn header_attributes(headers: &BTreeMap<String, Value>) -> Result<Vec<Entry<'_>>, Rejection> {
-    let mut attributes: BTreeMap<String, &Value> = BTreeMap::new();
-    for (header, value) in headers {
-        let Some((prefix, name)) = header.split_at_checked(PREFIX.len()) else { continue };
-        if !prefix.eq_ignore_ascii_case(PREFIX) {
-            continue;
-        }
-        let Some(name) = name.strip_prefix([':', '_']) else { continue };
-        let name = name.to_ascii_lowercase();
-        let field = Place::Headers.field(&name);
-        match attributes.get(&name) {
-            Some(other) if *other != value => {
-                let is = format!(
-                    "{} in one spelling and {} in another",
-                    describe(&as_json(other)),
-                    describe(&as_json(value))
-                );
-                return Err(Rejection::invalid(field, is, "one value"));
-            }
-            _ => attributes.insert(name, value),
-        };
-    }
-    Ok(attributes.into_iter().map(|(name, value)| (Cow::Owned(name), as_json(value))).collect())
+/// One that stands there in two spellings is listed twice, unless both say the same.
+pub(super) fn header_attributes(headers: &BTreeMap<String, Value>) -> Vec<Entry<'_>> {
+    let attributes = headers.iter().filter_map(|(header, value)| {
+        let (prefix, name) = header.split_at_checked(PREFIX.len())?;
+        let name = name.strip_prefix([':', '_']).filter(|_| prefix.eq_ignore_ascii_case(PREFIX))?;
+        Some((name.to_ascii_lowercase(), value))
+    });
+    let mut attributes: Vec<(String, &Value)> = attributes.collect();
+    attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    attributes.dedup();
+    attributes.into_iter().map(|(name, value)| (Cow::Owned(name), as_json(value))).collect()
 }
 
 /// A header's value; of what is no attribute's type, only what it is.

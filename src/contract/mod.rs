@@ -2,8 +2,8 @@
 //!
 //! Knows nobody but [`domain`](crate::domain), does no I/O, and never panics, whatever the bytes. What always
 //! holds: the two CloudEvents forms of one event decode to the same [`Envelope`]; everything that an
-//! [`Envelope`] carries can be stored by Postgres as it is (no U+0000, no number that `jsonb` would not hold);
-//! a reason names the field that it is about and what was expected of it.
+//! [`Envelope`] or a [`Rejection`] carries can be stored by Postgres as it is (no U+0000, no number that
+//! `jsonb` would not hold); a reason names the field that it is about and what was expected of it.
 //!
 //! | module | holds |
 //! |---|---|
@@ -28,6 +28,7 @@ mod trace_parent;
 mod value;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -46,12 +47,19 @@ pub use self::rejection::{Rejection, RejectionCode, UnknownRejectionCode};
 pub use self::trace_parent::TraceParent;
 
 /// A message as it came from the broker, or goes to it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Message {
     /// The body, whatever it holds.
     pub body: Vec<u8>,
     /// Properties, headers and how it was delivered.
     pub properties: Properties,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        f.debug_struct("Message").field("body", &body).field("properties", &self.properties).finish()
+    }
 }
 
 /// How large an event may be.
@@ -147,7 +155,7 @@ fn decode_noting(
     identity: &mut Identity,
 ) -> Result<Envelope, Rejection> {
     let Message { body, properties } = message;
-    let attributes = cloud_events::header_attributes(&properties.headers)?;
+    let attributes = cloud_events::header_attributes(&properties.headers);
     identity.note(&attributes);
     if body.len() > limits.body_bytes_max {
         let reason = format!("the body has {} bytes; expected at most {}", body.len(), limits.body_bytes_max);
@@ -172,6 +180,7 @@ fn decode_noting(
 }
 
 fn read_json(text: &str, depth_max: usize) -> Result<Json<'_>, Rejection> {
+    let depth_max = depth_max.min(json::DEPTH_CEILING);
     json::read(text, depth_max).map_err(|error| match error {
         ReadError::Malformed { at, expected } => {
             let (line, column) = json::line_and_column(text, at);
@@ -181,7 +190,7 @@ fn read_json(text: &str, depth_max: usize) -> Result<Json<'_>, Rejection> {
         ReadError::TooDeep { at } => {
             let (line, column) = json::line_and_column(text, at);
             let reason = format!(
-                "the body has more than {depth_max} open brackets at line {line}, column {column}; expected at most that many"
+                "the body has too many open brackets at line {line}, column {column}; expected at most {depth_max}"
             );
             Rejection::new(RejectionCode::TooDeep, reason)
         }

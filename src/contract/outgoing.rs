@@ -1,6 +1,7 @@
 //! The other direction: events that a publisher has as text, made into messages.
 //!
-//! Checks only what it needs for that. Whether an event would be accepted is [`decode`](super::decode)'s to say.
+//! Checks only what it needs for that. Whether an event would be accepted is for [`decode`](super::decode) to
+//! say.
 
 use super::cloud_events::EventType;
 use super::fields::{self, Place, is_identifier, pick};
@@ -93,7 +94,8 @@ fn key_of(event: &Json<'_>) -> Result<String, Rejection> {
     Ok(format!("{}.{id}", event_type.name()))
 }
 
-/// The message that brings an event in structured form: its text as the body, persistent, with its routing key.
+/// The message that brings an event in structured form: its text as the body, persistent, with its routing
+/// key.
 ///
 /// # Errors
 /// As [`routing_key`].

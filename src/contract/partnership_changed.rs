@@ -61,7 +61,8 @@ pub(super) fn read(data: &[Entry<'_>], unknown: &mut Unknown) -> Result<Partners
     if upstream_id == downstream_id {
         let id = quote(upstream_id);
         let reason = format!(
-            "data.downstream_id is {id} and so is data.upstream_id, a cycle of {id} → {id}; expected two organizations"
+            "data.downstream_id is {id}, as is data.upstream_id, a cycle of {id} → {id}; \
+             expected another organization"
         );
         return Err(Rejection::new(RejectionCode::PartnershipCycle, reason));
     }

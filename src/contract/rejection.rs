@@ -54,6 +54,10 @@ impl RejectionCode {
         Self::EmptySnapshot,
     ];
 
+    fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// The name of the code, as tables, metrics and the command line write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -81,7 +85,7 @@ impl fmt::Display for RejectionCode {
 
 /// A text that names no [`RejectionCode`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no rejection code; expected one of: {names}", names = RejectionCode::ALL.map(RejectionCode::name).join(", "))]
+#[error("{0:?} is no rejection code; expected one of: {names}", names = RejectionCode::names())]
 pub struct UnknownRejectionCode(pub String);
 
 impl FromStr for RejectionCode {
@@ -147,7 +151,7 @@ fn cut(text: &str, characters_max: usize) -> String {
     }
 }
 
-/// Somebody else's text for a reason: in quotes, control characters escaped, its end cut off where it is long.
+/// Somebody else's text for a reason: in quotes, control characters escaped, cut off where it is long.
 pub(super) fn quote(text: &str) -> String {
     format!("{:?}", cut(text, QUOTED_CHARACTERS_MAX))
 }

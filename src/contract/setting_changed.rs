@@ -169,23 +169,9 @@ fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
 /// The name that `name` was perhaps meant to be: the one with the fewest letters amiss, of at most two and
 /// less than half of them.
 fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    // The lengths first: the name is a stranger's, and may be as long as a body.
     let close = names.filter(|other| other.len().abs_diff(name.len()) <= 2);
-    let measured = close.map(|other| (letters_amiss(name.as_bytes(), other.as_bytes()), other));
+    let measured = close.map(|other| (strsim::osa_distance(name, other), other));
     let (amiss, other) = measured.min_by_key(|&(amiss, _)| amiss)?;
     (amiss <= 2 && amiss * 2 < other.len()).then_some(other)
-}
-
-/// How many letters to insert, remove or replace to make `a` of `b`.
-fn letters_amiss(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -6,7 +6,11 @@
 
 use std::sync::Arc;
 
-use crate::contract::{self, Limits, Message};
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{BrokerError, Link, Receipt};
+use crate::contract::{self, Limits, Message, Rejection, RejectionCode};
+use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
 use crate::store::intake::{Incoming, Taken};
 use crate::store::{Store, StoreError};
@@ -47,6 +51,88 @@ impl Ingest {
             log(one, taken);
         }
         Ok(taken)
+    }
+
+    /// Consumes until `stop` is cancelled, building the link anew as often as it breaks. The batch at hand is
+    /// finished and acknowledged before it returns.
+    ///
+    /// # Errors
+    /// Only permanent ones of the broker, before the link was up for the first time: wrong credentials, say,
+    /// or a queue that was declared with other arguments.
+    pub async fn run(
+        &self,
+        link: &mut Link,
+        batch_max: usize,
+        mut trouble: Delays,
+        stop: CancellationToken,
+    ) -> Result<(), BrokerError> {
+        loop {
+            let deliveries = tokio::select! {
+                () = stop.cancelled() => break,
+                deliveries = link.next_batch(batch_max) => deliveries?,
+            };
+            let (messages, mut receipts): (Vec<Message>, Vec<Receipt>) =
+                deliveries.into_iter().map(|delivery| (delivery.message, delivery.receipt)).unzip();
+            let Some(last) = receipts.pop() else { continue };
+            let mut incoming = self.decode(messages);
+            if self.take_in_at_last(&mut incoming, &mut trouble, &stop).await
+                && let Err(error) = link.ack_through(&last).await
+            {
+                tracing::info!(%error, "acknowledge a batch; the broker delivers it again");
+            }
+        }
+        link.close().await;
+        Ok(())
+    }
+
+    /// Stores a batch, trying again with growing pauses for as long as the database cannot be reached. A
+    /// message that the database refuses for what it holds is found by storing one at a time; it goes to the
+    /// rejected ones. False where `stop` came first: then nothing may be acknowledged.
+    async fn take_in_at_last(
+        &self,
+        incoming: &mut [Incoming],
+        trouble: &mut Delays,
+        stop: &CancellationToken,
+    ) -> bool {
+        loop {
+            let error = match self.take_in(incoming).await {
+                Ok(_) => {
+                    trouble.reset();
+                    return true;
+                }
+                Err(error) => error,
+            };
+            let refused = !error.is_transient();
+            match incoming {
+                [one] if refused && one.decoded.is_ok() => {
+                    one.decoded = Err(Rejection {
+                        code: RejectionCode::InvalidField,
+                        reason: format!(
+                            "the database refuses the event: {error}; expected values that it can hold"
+                        ),
+                        source: None,
+                        id: None,
+                    });
+                    continue;
+                }
+                [_, _, ..] if refused => {
+                    tracing::warn!(%error, messages = incoming.len(), "take in a batch; now one at a time");
+                    for one in incoming.chunks_mut(1) {
+                        if !Box::pin(self.take_in_at_last(one, trouble, stop)).await {
+                            return false;
+                        }
+                    }
+                    return true;
+                }
+                _ => {}
+            }
+            let pause = trouble.next_delay();
+            tracing::warn!(%error, ?pause, messages = incoming.len(), "take in a batch");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return false,
+            }
+        }
     }
 }
 

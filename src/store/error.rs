@@ -8,6 +8,9 @@ pub enum StoreError {
     /// No connection could be had, or it was lost.
     #[error("reach the database: {0}")]
     Unreachable(String),
+    /// The server refused the user, the password or the database's name.
+    #[error("log in to the database: {0}")]
+    Refused(String),
     /// The server refused a statement.
     #[error("run {statement}: {}", describe(.source))]
     Statement {
@@ -50,7 +53,7 @@ impl StoreError {
                 // Not the server's word: the connection broke.
                 None => source.is_closed() || std::error::Error::source(source).is_some(),
             },
-            Self::Migration(_) | Self::Row { .. } => false,
+            Self::Refused(_) | Self::Migration(_) | Self::Row { .. } => false,
         }
     }
 
@@ -58,7 +61,7 @@ impl StoreError {
     pub fn sql_state(&self) -> Option<&str> {
         match self {
             Self::Statement { source, .. } => source.code().map(SqlState::code),
-            Self::Unreachable(_) | Self::Migration(_) | Self::Row { .. } => None,
+            Self::Unreachable(_) | Self::Refused(_) | Self::Migration(_) | Self::Row { .. } => None,
         }
     }
 }
@@ -75,6 +78,14 @@ impl From<deadpool_postgres::PoolError> for StoreError {
     fn from(error: deadpool_postgres::PoolError) -> Self {
         use deadpool_postgres::PoolError as E;
         match error {
+            // Class 28: the user or password; 3D000: no such database.
+            E::Backend(error)
+                if error
+                    .code()
+                    .is_some_and(|code| code.code().starts_with("28") || code.code() == "3D000") =>
+            {
+                Self::Refused(describe(&error))
+            }
             E::Backend(error) => Self::Unreachable(describe(&error)),
             E::Timeout(kind) => {
                 Self::Unreachable(format!("no connection within the time allowed ({kind:?})"))

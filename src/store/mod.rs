@@ -24,4 +24,4 @@ pub mod statements;
 pub mod wake;
 
 pub use error::StoreError;
-pub use pool::{Options, Session, Store, Transaction};
+pub use pool::{Session, Store, Transaction};

@@ -14,24 +14,8 @@ use tokio_postgres::{NoTls, Row};
 
 use super::error::StoreError;
 use super::statements::{self, Statement};
+use crate::config::DatabaseConfig;
 use crate::domain::catalogue::{Catalogue, Kind, Reach};
-
-/// How to reach the database, and how long to wait for what.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Where it is.
-    pub url: String,
-    /// The most connections at once.
-    pub pool_size_max: usize,
-    /// How long to wait for a connection.
-    pub connect_timeout: Duration,
-    /// How long a statement may take.
-    pub statement_timeout: Duration,
-    /// How long a statement may wait for a lock.
-    pub lock_timeout: Duration,
-    /// How long a transaction may idle.
-    pub idle_in_transaction_timeout: Duration,
-}
 
 /// The database.
 #[derive(Debug, Clone)]
@@ -53,12 +37,13 @@ impl Store {
     ///
     /// # Errors
     /// Where the URL is not one of Postgres'.
-    pub fn new(options: &Options) -> Result<Self, StoreError> {
+    pub fn new(options: &DatabaseConfig) -> Result<Self, StoreError> {
         let mut config: tokio_postgres::Config = options
             .url
+            .expose()
             .parse()
-            .map_err(|error: tokio_postgres::Error| StoreError::Unreachable(error.to_string()))?;
-        let Options { statement_timeout, lock_timeout, idle_in_transaction_timeout, .. } = options;
+            .map_err(|error: tokio_postgres::Error| StoreError::Refused(error.to_string()))?;
+        let DatabaseConfig { statement_timeout, lock_timeout, idle_in_transaction_timeout, .. } = options;
         let session = format!(
             "-c search_path=channel_sync,pg_catalog -c plan_cache_mode=force_custom_plan -c timezone=UTC \
              -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
@@ -98,6 +83,17 @@ impl Store {
     pub async fn session(&self) -> Result<Session, StoreError> {
         let client = self.pool.get().await?;
         Ok(Session { client, statements_run: Arc::clone(&self.statements_run) })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let session = self.session().await?;
+        let failed = |source| StoreError::Statement { statement: "ping", source };
+        session.client.simple_query("").await.map_err(failed)?;
+        Ok(())
     }
 
     /// How many statements have been run so far, through whatever session.

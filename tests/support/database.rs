@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use channel_sync::store::{Options, Store};
+use channel_sync::store::Store;
 use tokio_postgres::{Client, NoTls};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -31,16 +31,9 @@ impl Database {
         &self.url
     }
     pub fn store(&self) -> Store {
-        let s = std::time::Duration::from_secs;
-        Store::new(&Options {
-            url: self.url.clone(),
-            pool_size_max: 8,
-            connect_timeout: s(10),
-            statement_timeout: s(60),
-            lock_timeout: s(2),
-            idle_in_transaction_timeout: s(30),
-        })
-        .unwrap()
+        let environment = [("DATABASE_URL".to_owned(), self.url.clone())];
+        let config = channel_sync::config::Config::load(None, environment.into_iter()).unwrap();
+        Store::new(&config.database).unwrap()
     }
     pub async fn client(&self) -> Client {
         connect(&self.url).await
