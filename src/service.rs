@@ -1,5 +1,6 @@
 //! The service: builds everything, owns the tasks, stops them in order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::Link;
 use crate::config::Config;
-use crate::contract::Limits;
 use crate::delay::Delays;
 use crate::flow::executor::{BatchLimits, Executor};
 use crate::flow::ingest::Ingest;
@@ -30,29 +30,17 @@ use crate::store::{Store, StoreError};
 /// that is not there or a queue that was declared with other arguments; or cannot stop in time.
 pub async fn run(config: Config, migrate: bool) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let stop = CancellationToken::new();
-    let mut tasks = JoinSet::new();
-    let running = tokio::select! {
-        started = start(&config, migrate, &stop, &mut tasks) => started.map(|()| true),
-        () = signals.next() => Ok(false),
+    let mut service = tokio::select! {
+        service = Service::start(&config, migrate) => service?,
+        () = signals.next() => return Ok(()),
     };
-    let outcome = match running {
-        Ok(true) => tokio::select! {
-            ended = tasks.join_next() => match ended {
-                Some(Ok(Err(error))) => Err(error),
-                Some(Err(error)) => Err(anyhow::Error::new(error).context("a task of the service died")),
-                Some(Ok(Ok(()))) | None => Err(anyhow::anyhow!("a task of the service ended")),
-            },
-            () = signals.next() => Ok(()),
-        },
-        Ok(false) => Ok(()),
-        Err(error) => Err(error),
+    let outcome = tokio::select! {
+        error = service.ended() => Err(error),
+        () = signals.next() => Ok(()),
     };
     tracing::info!(timeout = ?config.shutdown.timeout, "stopping");
-    stop.cancel();
-    let stopped = async { while tasks.join_next().await.is_some() {} };
     tokio::select! {
-        () = stopped => {
+        () = service.stop() => {
             tracing::info!("stopped");
             outcome
         }
@@ -63,53 +51,83 @@ pub async fn run(config: Config, migrate: bool) -> anyhow::Result<()> {
     }
 }
 
-async fn start(
-    config: &Config,
-    migrate: bool,
-    stop: &CancellationToken,
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-) -> anyhow::Result<()> {
-    let store = Store::new(&config.database).context("read database.url")?;
-    let catalogue = Arc::new(config.catalogue.clone());
-    let trouble = || Delays::new(config.retry.delay_min, config.retry.delay_max);
-    prepare(&store, config, migrate, trouble()).await?;
+/// A running service.
+#[derive(Debug)]
+pub struct Service {
+    stop: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+    http_address: Option<SocketAddr>,
+}
 
-    let mut link = Link::new(&config.broker);
-    if let Some(listen) = config.http.listen {
+impl Service {
+    /// Waits for the database, then starts everything. The broker's link may still be on its way.
+    ///
+    /// # Errors
+    /// Where it cannot start for a reason that does not go away by itself.
+    pub async fn start(config: &Config, migrate: bool) -> anyhow::Result<Self> {
+        let store = Store::new(&config.database).context("read database.url")?;
+        let catalogue = Arc::new(config.catalogue.clone());
+        let trouble = || Delays::new(config.retry.delay_min, config.retry.delay_max);
+        prepare(&store, config, migrate, trouble()).await?;
+        let mut service = Self { stop: CancellationToken::new(), tasks: JoinSet::new(), http_address: None };
+
+        let mut link = Link::new(&config.broker);
+        if let Some(listen) = config.http.listen {
+            service.listen(listen, Health { store: store.clone(), link: link.state() }).await?;
+        }
+        let wake = Arc::new(Notify::new());
+        let stop = &service.stop;
+        service.tasks.spawn(listen_for_letters(store.clone(), Arc::clone(&wake), trouble(), stop.clone()));
+        let limits = BatchLimits {
+            letters_max: config.executor.batch_letters_max,
+            writes_max: config.executor.batch_writes_max,
+        };
+        let executor = Arc::new(Executor::new(store.clone(), Arc::clone(&catalogue), limits));
+        for _ in 0..config.executor.workers {
+            let (executor, wake, poll) = (Arc::clone(&executor), Arc::clone(&wake), config.executor.poll);
+            let (trouble, stop) = (trouble(), stop.clone());
+            service.tasks.spawn(async move {
+                executor.work(&wake, poll, trouble, stop).await;
+                Ok(())
+            });
+        }
+        let ingest = Ingest::new(store, catalogue, config.ingest.limits());
+        let (batch_max, trouble, stop) = (config.ingest.batch_events_max, trouble(), stop.clone());
+        service.tasks.spawn(async move {
+            ingest.run(&mut link, batch_max, trouble, stop).await.context("consume from the broker")
+        });
+        Ok(service)
+    }
+
+    /// Where HTTP is served, if it is.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
+    /// Waits for the end of a task that should not end: why it did.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => anyhow::Error::new(error).context("a task of the service died"),
+            Some(Ok(Ok(()))) | None => anyhow::anyhow!("a task of the service ended"),
+        }
+    }
+
+    /// Takes no more deliveries, finishes the batches at hand, acknowledges them and closes the links.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    async fn listen(&mut self, listen: SocketAddr, health: Health) -> anyhow::Result<()> {
         let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
         let address = listener.local_addr().with_context(|| format!("listen on {listen}"))?;
         tracing::info!(%address, "listening for HTTP");
-        let health = Health { store: store.clone(), link: link.state() };
-        let stop = stop.clone();
-        tasks.spawn(async move { http::serve(listener, health, stop).await.context("serve HTTP") });
+        self.http_address = Some(address);
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { http::serve(listener, health, stop).await.context("serve HTTP") });
+        Ok(())
     }
-
-    let wake = Arc::new(Notify::new());
-    tasks.spawn(listen(store.clone(), Arc::clone(&wake), trouble(), stop.clone()));
-    let limits = BatchLimits {
-        letters_max: config.executor.batch_letters_max,
-        writes_max: config.executor.batch_writes_max,
-    };
-    let executor = Arc::new(Executor::new(store.clone(), Arc::clone(&catalogue), limits));
-    for _ in 0..config.executor.workers {
-        let (executor, wake, poll) = (Arc::clone(&executor), Arc::clone(&wake), config.executor.poll);
-        let (trouble, stop) = (trouble(), stop.clone());
-        tasks.spawn(async move {
-            executor.work(&wake, poll, trouble, stop).await;
-            Ok(())
-        });
-    }
-    let limits = Limits {
-        body_bytes_max: config.ingest.body_bytes_max,
-        depth_max: config.ingest.depth_max,
-        entries_max: config.ingest.entries_max,
-    };
-    let ingest = Ingest::new(store, catalogue, limits);
-    let (batch_max, trouble, stop) = (config.ingest.batch_events_max, trouble(), stop.clone());
-    tasks.spawn(async move {
-        ingest.run(&mut link, batch_max, trouble, stop).await.context("consume from the broker")
-    });
-    Ok(())
 }
 
 /// Waits until the database is there, and sees that its schema is the one that this program needs.
@@ -134,7 +152,7 @@ async fn prepare(store: &Store, config: &Config, migrate: bool, mut trouble: Del
 }
 
 /// Wakes the executors when other processes, or the ingest, add letters.
-async fn listen(
+async fn listen_for_letters(
     store: Store,
     wake: Arc<Notify>,
     mut trouble: Delays,

@@ -5,7 +5,9 @@
 
 use std::io::IsTerminal;
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
@@ -16,18 +18,89 @@ use crate::config::{LogConfig, LogFormat};
 /// (`trace_id`, `event_id`, …) under `spans`, outermost first. Text has colours on a terminal only, and never
 /// where `NO_COLOR` is set.
 pub fn init(config: &LogConfig) {
-    // The configuration is checked: this is the level that the built-in one has.
-    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours());
-    let already_begun = match config.format {
-        LogFormat::Text => builder.finish().try_init(),
-        LogFormat::Json => builder.json().with_current_span(false).with_span_list(true).finish().try_init(),
-    };
-    // Tests of one process begin many times.
-    drop(already_begun);
+    let colours =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // It fails where logging has begun already, as it has in all but the first test of a process.
+    let _ = subscriber(config, colours, std::io::stderr).try_init();
 }
 
-fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+fn subscriber<W>(config: &LogConfig, colours: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    // The configuration is checked, so this never has to fall back.
+    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer);
+    match config.format {
+        LogFormat::Text => Box::new(builder.finish()),
+        LogFormat::Json => Box::new(builder.json().with_current_span(false).with_span_list(true).finish()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written of a few records.
+    fn written(format: LogFormat, filter: &str) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let config = LogConfig { format, filter: filter.to_owned() };
+        let subscriber = subscriber(&config, false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            let _outer = tracing::info_span!("ingest", trace_id = "t-1").entered();
+            let _inner = tracing::info_span!("event", event_id = "e-1").entered();
+            tracing::info!(letters = 3, "stored");
+            tracing::debug!("not unless it is asked for");
+        });
+        let bytes = buffer.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn json_is_an_object_a_line_with_the_fields_of_the_spans() {
+        let text = written(LogFormat::Json, "info");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let record: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(record["level"], "INFO");
+        assert_eq!(record["fields"], json!({ "message": "stored", "letters": 3 }));
+        assert_eq!(
+            record["spans"],
+            json!([{ "name": "ingest", "trace_id": "t-1" }, { "name": "event", "event_id": "e-1" }])
+        );
+    }
+
+    #[test]
+    fn text_is_a_line_a_record_without_colours() {
+        let text = written(LogFormat::Text, "debug");
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("trace_id=\"t-1\"") && text.contains("stored letters=3"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn beginning_twice_is_fine() {
+        let config = LogConfig { format: LogFormat::Text, filter: "off".to_owned() };
+        init(&config);
+        init(&config);
+    }
 }

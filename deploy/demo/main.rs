@@ -1,1 +1,143 @@
-fn main() {}
+//! A story on real data: a channel manager, its partners, and what syncs to whom.
+//!
+//! Starts the service on the RabbitMQ of AMQP_URL and the Postgres of DATABASE_URL, publishes events, waits
+//! for what becomes of them, and tells step by step what happened and why. Everything that Postgres then has
+//! is compared with what the rules table says. `deploy/dev demo` runs it on servers of its own.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `story` | the chapters |
+//! | `cast` | who plays, and what everybody has in the beginning |
+//! | `equipment` | the real modules and inverters |
+//! | `event` | events, as a platform would publish them |
+//! | `stage` | publishes, waits, tells, compares |
+//! | `expectation` | what must come out, kept by hand |
+//! | `database` | what did come out |
+//! | `service` | the service as a child process |
+//! | `report` | the printed page |
+
+mod cast;
+mod database;
+mod equipment;
+mod event;
+mod expectation;
+mod report;
+mod service;
+mod stage;
+mod story;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use channel_sync::config::{Config, process_environment};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::database::Database;
+use self::report::Report;
+use self::service::Service;
+use self::stage::Stage;
+
+/// Shows channel-sync at work on real servers; exits with 1 where Postgres is not as the rules say.
+#[derive(Parser)]
+struct Arguments {
+    /// Leave the service running until Ctrl-C, to go on playing.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// What a shell says of a program that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.keep).await {
+        Ok(code) => code,
+        Err(error) => {
+            Report::new().bad(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(keep: bool) -> Result<ExitCode> {
+    let report = Report::new();
+    let config = Config::load(None, process_environment())?;
+    report.title("channel-sync: a story on real data");
+    let mut service = Service::start()?;
+    let told = tokio::select! {
+        told = tell(report, &config, &mut service) => Some(told),
+        () = interrupted() => None,
+    };
+    let Some(told) = told else {
+        report.say("Interrupted: stopping the service.");
+        service.stop(true).await?;
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    let as_the_rules_say = told?;
+    if keep {
+        invite(report, &config, &service);
+        tokio::select! {
+            () = interrupted() => {}
+            ended = ended(&mut service) => ended?,
+        }
+        report.say("Stopping the service.");
+    }
+    service.stop(keep).await?;
+    Ok(if as_the_rules_say { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The whole story; true where everything came as the rules say.
+async fn tell(report: Report, config: &Config, service: &mut Service) -> Result<bool> {
+    let ready = service.ready().await?;
+    report.detail(&format!(
+        "the service was ready after {:.1} s; its pages: http://{}/; its log: {}",
+        ready.as_secs_f64(),
+        service.address(),
+        service.log().display()
+    ));
+    let database = Database::connect(config.database.url.expose()).await?;
+    ensure!(
+        database.event_count().await? == 0,
+        "the database of DATABASE_URL has events already: the demo wants an empty one"
+    );
+    let stage = Stage::set(report, &config.broker, database, service).await?;
+    story::tell(stage).await
+}
+
+/// How to go on playing.
+fn invite(report: Report, config: &Config, service: &Service) {
+    report.say("The service stays up until Ctrl-C. In another terminal:");
+    let program = service.program().display();
+    report.verbatim(&[
+        format!("export AMQP_URL='{}'", config.broker.url.expose()),
+        format!("export DATABASE_URL='{}'", config.database.url.expose()),
+        format!("alias channel-sync='{program}'"),
+    ]);
+}
+
+/// Ctrl-C, being told to end, or the terminal gone.
+async fn interrupted() {
+    tokio::select! {
+        () = signalled(SignalKind::interrupt()) => {}
+        () = signalled(SignalKind::terminate()) => {}
+        () = signalled(SignalKind::hangup()) => {}
+    }
+}
+
+async fn signalled(kind: SignalKind) {
+    match signal(kind) {
+        Ok(mut signal) => drop(signal.recv().await),
+        // Then the signal ends the demo at once.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Fails as soon as the service ends by itself.
+async fn ended(service: &mut Service) -> Result<()> {
+    loop {
+        service.check().context("keep the service running")?;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}

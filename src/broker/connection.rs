@@ -167,3 +167,33 @@ impl Drop for Socket {
         *state = SocketState::Gone;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_library_is_given_what_the_url_means() {
+        // (the URL, host, port, virtual host, user)
+        let cases = [
+            ("amqp://127.0.0.1", "127.0.0.1", 5672, "/", "guest"),
+            ("amqp://me:pw@broker.example:1234/", "broker.example", 1234, "/", "me"),
+            ("amqp://broker.example/%2f", "broker.example", 5672, "/", "guest"),
+            ("amqps://m%40e:p%2fw@broker.example/a%2Fb", "broker.example", 5671, "a/b", "m@e"),
+            ("amqp://[::1]:1234/v", "::1", 1234, "v", "guest"),
+        ];
+        for (url, host, port, vhost, user) in cases {
+            let environment = [
+                ("AMQP_URL".to_owned(), url.to_owned()),
+                ("CHANNEL_SYNC__BROKER__HEARTBEAT_SECONDS".to_owned(), "7".to_owned()),
+            ];
+            let uri = uri(&Config::load(None, environment.into_iter()).unwrap().broker).unwrap();
+            assert_eq!(uri.authority.host, host, "{url}");
+            assert_eq!(uri.authority.port, port, "{url}");
+            assert_eq!(uri.vhost, vhost, "{url}");
+            assert_eq!(uri.authority.userinfo.username, user, "{url}");
+            assert_eq!(uri.query.heartbeat, Some(7), "{url}");
+        }
+    }
+}

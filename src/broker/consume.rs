@@ -111,6 +111,11 @@ impl Consumer {
         self.generation
     }
 
+    /// Whether this generation is the one that made the delivery of this receipt.
+    pub fn delivered(&self, receipt: &Receipt) -> bool {
+        receipt.generation == self.generation
+    }
+
     /// Waits for a delivery, and takes with it what is ready without waiting: 1 to `max` deliveries, in the
     /// order of the queue.
     ///
@@ -165,7 +170,7 @@ impl Consumer {
     /// This generation is at its end, or was not the one that delivered: the broker delivers again what
     /// this would have acknowledged.
     pub async fn ack_through(&mut self, last: &Receipt) -> Result<(), BrokerError> {
-        if last.generation != self.generation {
+        if !self.delivered(last) {
             return Err(BrokerError::Stale);
         }
         let options = BasicAckOptions { multiple: true };

@@ -105,7 +105,8 @@ impl Link {
     /// The generation that delivered is at its end: the broker delivers again what this would have
     /// acknowledged. There is nothing to do about it but to go on with the next batch.
     pub async fn ack_through(&mut self, last: &Receipt) -> Result<(), BrokerError> {
-        let Some(consumer) = &mut self.consumer else {
+        // A receipt of an earlier generation is no reason to give up the live one.
+        let Some(consumer) = self.consumer.as_mut().filter(|consumer| consumer.delivered(last)) else {
             return Err(BrokerError::Stale);
         };
         let acknowledged = consumer.ack_through(last).await;

@@ -189,3 +189,87 @@ fn to_amqp(value: &Value) -> Result<AMQPValue, String> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::DecimalValue;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_type_of_amqp_has_its_json() {
+        let table = FieldTable::from(BTreeMap::from([("k".into(), AMQPValue::Boolean(false))]));
+        let cases = [
+            (AMQPValue::Boolean(true), json!(true)),
+            (AMQPValue::ShortShortInt(-1), json!(-1)),
+            (AMQPValue::ShortShortUInt(255), json!(255)),
+            (AMQPValue::ShortInt(-300), json!(-300)),
+            (AMQPValue::ShortUInt(65535), json!(65535)),
+            (AMQPValue::LongInt(i32::MIN), json!(i32::MIN)),
+            (AMQPValue::LongUInt(u32::MAX), json!(u32::MAX)),
+            (AMQPValue::LongLongInt(i64::MIN), json!(i64::MIN)),
+            (AMQPValue::Float(0.1), json!(0.1)),
+            (AMQPValue::Float(f32::INFINITY), json!("inf")),
+            (AMQPValue::Double(-2.5), json!(-2.5)),
+            (AMQPValue::Double(f64::NAN), json!("NaN")),
+            (AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 1234 }), json!(12.34)),
+            (AMQPValue::DecimalValue(DecimalValue { scale: 3, value: 5 }), json!(0.005)),
+            (AMQPValue::DecimalValue(DecimalValue { scale: 0, value: 5 }), json!(5)),
+            (AMQPValue::ShortString("short".into()), json!("short")),
+            (AMQPValue::LongString("länger".into()), json!("länger")),
+            (AMQPValue::LongString(vec![0xff, 0x00].into()), json!({ "bytes": "ff00" })),
+            (AMQPValue::ByteArray(vec![1, 2].into()), json!({ "bytes": "0102" })),
+            (AMQPValue::Timestamp(1_700_000_000), json!("2023-11-14T22:13:20Z")),
+            (AMQPValue::Timestamp(u64::MAX), json!(u64::MAX)),
+            (AMQPValue::Void, json!(null)),
+            (AMQPValue::FieldTable(table), json!({ "k": false })),
+            (AMQPValue::FieldArray(vec![AMQPValue::Void, AMQPValue::LongInt(1)].into()), json!([null, 1])),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(to_json(&value, 1), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_goes_out_comes_back_the_same() {
+        let cases = [
+            json!(null),
+            json!(true),
+            json!(0),
+            json!(i64::MIN),
+            json!(0.25),
+            json!(-1e300),
+            json!(""),
+            json!("2023-11-14T22:13:20Z"),
+            json!([1, [2, [3]], {}]),
+            json!({ "a": { "b": [] }, "bytes": "00" }),
+            json!({ "bytes": "00ff" }),
+            json!({ "bytes": "0" }),
+            json!({ "bytes": "xy" }),
+            json!({ "bytes": 7 }),
+        ];
+        for value in cases {
+            assert_eq!(to_json(&to_amqp(&value).unwrap(), 1), value);
+        }
+    }
+
+    #[test]
+    fn numbers_that_amqp_lacks_go_as_their_digits() {
+        for digits in ["18446744073709551615", "0.1000000000000000055511151231257827"] {
+            let number: Number = digits.parse().unwrap();
+            assert_eq!(to_json(&to_amqp(&Value::Number(number)).unwrap(), 1), json!(digits));
+        }
+    }
+
+    #[test]
+    fn nesting_is_cut_where_it_is_no_longer_meant_for_anybody() {
+        let mut value = AMQPValue::Boolean(true);
+        for _ in 0..1_000 {
+            value = AMQPValue::FieldArray(vec![value].into());
+        }
+        let text = to_json(&value, 1).to_string();
+        assert_eq!(text.matches('[').count(), DEPTH_MAX - 1);
+        assert!(text.contains("null"));
+    }
+}

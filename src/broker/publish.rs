@@ -5,11 +5,14 @@
 //! a bounded window; [`Publisher::flush`] says whether all of them were taken.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::future::poll_immediate;
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, Confirmation, PublisherConfirm};
+use lapin::{Channel, Confirmation};
 
 use super::connection::{Wire, connect};
 use super::error::{BrokerError, Refusal, codes, reason, reply_code};
@@ -17,10 +20,11 @@ use super::message::{short, to_publish};
 use crate::config::BrokerConfig;
 use crate::contract::Message;
 
-/// How many messages may be unconfirmed at once.
-const WINDOW: usize = 1_000;
+/// How many messages may be unconfirmed at once, and how many bytes of them.
+const WINDOW_MESSAGES_MAX: usize = 1_000;
+const WINDOW_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// How long the broker may take to accept or to confirm one message.
+/// How long the broker may take to accept and confirm the oldest message.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
 const PUBLISH: &str = "publish";
@@ -29,8 +33,15 @@ const PUBLISH: &str = "publish";
 pub struct Publisher {
     wire: Wire,
     channel: Channel,
-    unconfirmed: VecDeque<PublisherConfirm>,
+    unconfirmed: VecDeque<Unconfirmed>,
+    unconfirmed_bytes: usize,
     refused: Vec<Refusal>,
+}
+
+/// A message on its way, and the broker's answer to come.
+struct Unconfirmed {
+    bytes: usize,
+    answer: Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + Send>>,
 }
 
 impl Publisher {
@@ -40,16 +51,25 @@ impl Publisher {
     /// One attempt is made: the caller decides about another.
     pub async fn connect(config: &BrokerConfig) -> Result<Self, BrokerError> {
         let wire = connect(config, PUBLISH).await?;
-        let channel = wire.channel().await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .map_err(|error| BrokerError::of("ask for confirms", &error))?;
-        Ok(Self { wire, channel, unconfirmed: VecDeque::new(), refused: Vec::new() })
+        let after = config.connect_timeout;
+        let opening = async {
+            let channel = wire.channel().await?;
+            channel
+                .confirm_select(ConfirmSelectOptions::default())
+                .await
+                .map_err(|error| BrokerError::of("ask for confirms", &error))?;
+            Ok(channel)
+        };
+        let channel = tokio::time::timeout(after, opening).await.unwrap_or_else(|_| {
+            Err(BrokerError::Timeout { action: "ask for confirms".to_owned(), after, blocked: false })
+        })?;
+        let (unconfirmed, refused) = (VecDeque::new(), Vec::new());
+        Ok(Self { wire, channel, unconfirmed, unconfirmed_bytes: 0, refused })
     }
 
     /// Hands a message to the broker, persistent whatever its properties say, and does not wait for the
-    /// confirm unless a whole window of messages is without. [`Publisher::flush`] tells whether it was taken.
+    /// answer unless the window is full. [`Publisher::flush`] tells whether it was taken. Messages go out in
+    /// the order of the calls.
     ///
     /// # Errors
     /// [`BrokerError::Unsendable`] concerns this message alone. After any other error the publisher is of
@@ -63,17 +83,28 @@ impl Publisher {
         let exchange = short("name of the exchange", exchange).map_err(BrokerError::Unsendable)?;
         let routing_key = short("routing key", routing_key).map_err(BrokerError::Unsendable)?;
         let properties = to_publish(&message.properties).map_err(BrokerError::Unsendable)?;
-        while self.unconfirmed.len() >= WINDOW {
+        let bytes = message.body.len();
+        while !self.unconfirmed.is_empty()
+            && (self.unconfirmed.len() >= WINDOW_MESSAGES_MAX
+                || self.unconfirmed_bytes + bytes > WINDOW_BYTES_MAX)
+        {
             self.await_oldest().await?;
         }
-        let options = BasicPublishOptions { mandatory: true, immediate: false };
-        let publishing =
-            self.channel.basic_publish(exchange, routing_key, options, &message.body, properties);
-        let confirm = match tokio::time::timeout(CONFIRM_TIMEOUT, publishing).await {
-            Ok(sent) => sent.map_err(|error| publish_error(&error))?,
-            Err(_) => return Err(self.no_answer()),
-        };
-        self.unconfirmed.push_back(confirm);
+        // A copy of its own, as the message is written after this call.
+        let (channel, body) = (self.channel.clone(), message.body.clone());
+        let mut answer = Box::pin(async move {
+            let options = BasicPublishOptions { mandatory: true, immediate: false };
+            channel.basic_publish(exchange, routing_key, options, &body, properties).await?.await
+        });
+        // The first poll puts the message in line, so that it stands behind those of earlier calls.
+        match poll_immediate(&mut answer).await {
+            Some(Err(error)) => return Err(publish_error(&error)),
+            Some(Ok(confirmed)) => self.note(confirmed)?,
+            None => {
+                self.unconfirmed_bytes += bytes;
+                self.unconfirmed.push_back(Unconfirmed { bytes, answer });
+            }
+        }
         Ok(())
     }
 
@@ -102,14 +133,21 @@ impl Publisher {
         let Some(oldest) = self.unconfirmed.front_mut() else {
             return Ok(());
         };
-        // Borrowed, not taken: whoever drops this future loses no confirm.
-        let confirmed = match tokio::time::timeout(CONFIRM_TIMEOUT, oldest).await {
+        // Borrowed, not taken: whoever drops this future loses no answer.
+        let confirmed = match tokio::time::timeout(CONFIRM_TIMEOUT, &mut oldest.answer).await {
             Ok(confirmed) => confirmed.map_err(|error| publish_error(&error))?,
             Err(_) => return Err(self.no_answer()),
         };
+        self.unconfirmed_bytes -= oldest.bytes;
         self.unconfirmed.pop_front();
-        // Which message it is, only the returned message itself says: where the broker confirms several at
-        // once, the library gives it to any of them.
+        self.note(confirmed)
+    }
+
+    /// Notes a message that was not taken.
+    ///
+    /// Which one it is, only the returned message itself says: where the broker confirms several at once,
+    /// the library gives it to any of them.
+    fn note(&mut self, confirmed: Confirmation) -> Result<(), BrokerError> {
         match confirmed {
             Confirmation::Ack(None) => {}
             Confirmation::Ack(Some(returned)) => self.refused.push(refusal(&returned)),

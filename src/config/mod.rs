@@ -22,6 +22,7 @@ pub use layers::{BUILT_IN, Origin, Problem};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::contract::Limits;
 use crate::domain::catalogue::{self, Catalogue};
 
 /// The environment variable that names the configuration file where no argument does.
@@ -86,6 +87,14 @@ pub struct IngestConfig {
     pub depth_max: usize,
     /// `entries_max`: the most changes or snapshot entries in an event.
     pub entries_max: usize,
+}
+
+impl IngestConfig {
+    /// How large an event may be.
+    pub fn limits(&self) -> Limits {
+        let Self { body_bytes_max, depth_max, entries_max, .. } = *self;
+        Limits { body_bytes_max, depth_max, entries_max }
+    }
 }
 
 /// `[database]`: the link to Postgres.

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::json::{Entry, Json};
-use super::rejection::{Rejection, RejectionCode, describe, quote};
+use super::rejection::{Rejection, RejectionCode, describe, escape, quote};
 
 /// Longest id, source, organization id or key, in bytes.
 pub(super) const IDENTIFIER_BYTES_MAX: usize = 200;
@@ -81,8 +81,7 @@ pub(super) fn pick<'j, 'a, const N: usize>(
 }
 
 fn stands_twice(place: Place, name: &str) -> Rejection {
-    let quoted = quote(name);
-    let reason = format!("{} stands twice; expected each field once", place.field(quoted.trim_matches('"')));
+    let reason = format!("{} stands twice; expected each field once", place.field(&escape(name)));
     Rejection::new(RejectionCode::InvalidField, reason)
 }
 
@@ -218,10 +217,7 @@ impl Unknown {
         }
         self.total += names.len();
         let room = UNKNOWN_NAMES_MAX.saturating_sub(self.names.len());
-        self.names.extend(names.iter().take(room).map(|name| {
-            let quoted = quote(name);
-            place.field(quoted.trim_matches('"')).to_string()
-        }));
+        self.names.extend(names.iter().take(room).map(|name| place.field(&escape(name)).to_string()));
     }
 
     /// Writes the line, where there is anything to say.

@@ -156,6 +156,11 @@ pub(super) fn quote(text: &str) -> String {
     format!("{:?}", cut(text, QUOTED_CHARACTERS_MAX))
 }
 
+/// Somebody else's name for a field, for a path: as [`quote`], without the quotes.
+pub(super) fn escape(name: &str) -> String {
+    cut(name, QUOTED_CHARACTERS_MAX).escape_debug().to_string()
+}
+
 /// What a JSON value is, in words, for a reason.
 pub(super) fn describe(json: &Json<'_>) -> String {
     match json {

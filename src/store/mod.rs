@@ -12,6 +12,7 @@
 //! | `payload` | events and changes as they are stored |
 //! | [`intake`] | taking in a batch of messages |
 //! | [`batch`] | taking letters, loading what they touch, saving what was done |
+//! | [`read`] | reading for people and programs |
 //! | [`wake`] | notifications that there is new work |
 
 pub mod batch;
@@ -19,6 +20,7 @@ pub mod error;
 pub mod intake;
 mod payload;
 mod pool;
+pub mod read;
 mod rows;
 pub mod statements;
 pub mod wake;

@@ -55,6 +55,10 @@ fn other_content() {
     ] {
         assert_ne!(content(&event("setting-changed", &other)), first, "{other}");
     }
+    // Data that would do for either type.
+    let link = r#""upstream_id":"a","downstream_id":"b","status":"ended","exclusive":true,"data_sync":true"#;
+    let either = DATA.replacen('{', &format!("{{{link},"), 1);
+    assert_ne!(content(&event("setting-changed", &either)), content(&event("partnership-changed", &either)));
 }
 
 #[test]

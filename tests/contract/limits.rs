@@ -127,6 +127,8 @@ fn json() {
         ("\"\\u123", "at line 1, column 4; expected four hexadecimal digits"),
         ("\"\\ud800\"", "at line 1, column 2; expected a whole surrogate pair"),
         ("\"\\ud800\\u0041\"", "at line 1, column 2; expected a whole surrogate pair"),
+        ("\"\\ud800\\ue000\"", "at line 1, column 2; expected a whole surrogate pair"),
+        ("\"\\ud800\\ud800\"", "at line 1, column 2; expected a whole surrogate pair"),
         ("\"\\udc00\"", "at line 1, column 2; expected a whole surrogate pair"),
         (
             "\"a\nb\"",

@@ -81,6 +81,15 @@ fn the_messages_and_the_examples_are_valid() {
     }
 }
 
+#[test]
+fn the_asyncapi_document_names_every_code() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/asyncapi.yaml");
+    let document = std::fs::read_to_string(path).unwrap();
+    for code in RejectionCode::ALL {
+        assert!(document.contains(&format!("| `{code}` |")), "{code}");
+    }
+}
+
 /// Replaces each value at and below `target` in turn, and leaves out each field.
 fn variants(value: &Value) -> Vec<Value> {
     let replacements = [

@@ -1,41 +1,122 @@
 //! A database of its own for each test, cloned from a template that is migrated once.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use channel_sync::config::Config;
+use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::store::Store;
 use tokio_postgres::{Client, NoTls};
 
-static COUNT: AtomicU32 = AtomicU32::new(0);
+/// The schema that the template holds: another one makes another template.
+const SCHEMA: &str = include_str!("../../src/store/migrations/V1__channel_sync.sql");
+
+/// The lock under which a template is made: one test program at a time.
+const TEMPLATE_LOCK: i64 = 0x63_73_74_65_73_74;
+
+/// A migrated database that nobody else uses; dropped with this.
 pub struct Database {
+    name: String,
     url: String,
 }
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("reach Postgres");
-    tokio::spawn(connection);
-    client
-}
+
 impl Database {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// Where the environment names no Postgres, or none answers.
     pub async fn create() -> Self {
-        let admin = std::env::var("DATABASE_URL")
-            .expect("DATABASE_URL is not set: run the tests by `deploy/dev test`");
-        let client = connect(&admin).await;
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let admin = connect(&admin_url()).await;
+        let template = template(&admin).await;
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        client.batch_execute(&format!("create database {name}")).await.unwrap();
-        let mut url = url::Url::parse(&admin).unwrap();
-        url.set_path(&name);
-        let this = Self { url: url.to_string() };
-        this.store().migrate().await.unwrap();
-        this
+        // What an earlier process of the same id may have left.
+        run(&admin, &format!("drop database if exists {name} with (force)")).await;
+        run(&admin, &format!("create database {name} template {template}")).await;
+        let url = url_of(&name);
+        Self { name, url }
     }
+
+    /// Its URL.
     pub fn url(&self) -> &str {
         &self.url
     }
+
+    /// The store over it, with the built-in configuration.
     pub fn store(&self) -> Store {
-        let environment = [("DATABASE_URL".to_owned(), self.url.clone())];
-        let config = channel_sync::config::Config::load(None, environment.into_iter()).unwrap();
-        Store::new(&config.database).unwrap()
+        store(&self.url)
     }
+
+    /// A connection of the test's own.
     pub async fn client(&self) -> Client {
         connect(&self.url).await
     }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (url, drop) = (admin_url(), format!("drop database if exists {} with (force)", self.name));
+        // Not on the test's runtime, which may be at its end.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { run(&connect(&url).await, &drop).await });
+        });
+        let _ = dropping.join();
+    }
+}
+
+/// A connection to the database that the environment names, for what concerns databases as a whole.
+pub async fn admin_client() -> Client {
+    connect(&admin_url()).await
+}
+
+/// The name of the migrated template, which is made where it is not there yet.
+async fn template(admin: &Client) -> String {
+    let mut hash = DefaultHasher::new();
+    (SCHEMA, BUILT_IN).hash(&mut hash);
+    let name = format!("channel_sync_template_{:x}", hash.finish());
+    run(admin, &format!("select pg_advisory_lock({TEMPLATE_LOCK})")).await;
+    let known = admin.query_opt("select from pg_database where datname = $1", &[&name]).await.unwrap();
+    if known.is_none() {
+        let unfinished = format!("{name}_unfinished");
+        run(admin, &format!("drop database if exists {unfinished} with (force)")).await;
+        run(admin, &format!("create database {unfinished}")).await;
+        let store = store(&url_of(&unfinished));
+        store.migrate().await.unwrap();
+        store.put_catalogue(&Catalogue::parse(BUILT_IN).unwrap()).await.unwrap();
+        drop(store);
+        let connected =
+            format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{unfinished}'");
+        run(admin, &connected).await;
+        run(admin, &format!("alter database {unfinished} rename to {name}")).await;
+    }
+    run(admin, &format!("select pg_advisory_unlock({TEMPLATE_LOCK})")).await;
+    name
+}
+
+fn store(url: &str) -> Store {
+    let environment = [("DATABASE_URL".to_owned(), url.to_owned())];
+    Store::new(&Config::load(None, environment.into_iter()).unwrap().database).unwrap()
+}
+
+fn admin_url() -> String {
+    std::env::var("DATABASE_URL").expect("DATABASE_URL is not set: run the tests by `deploy/dev test`")
+}
+
+fn url_of(database: &str) -> String {
+    let mut url = url::Url::parse(&admin_url()).expect("DATABASE_URL is a URL");
+    url.set_path(database);
+    url.to_string()
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .expect("reach Postgres at DATABASE_URL; `deploy/dev test` starts one");
+    tokio::spawn(connection);
+    client
+}
+
+async fn run(client: &Client, statement: &str) {
+    client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
 }

@@ -115,8 +115,6 @@ pub(crate) struct Model {
     pub(crate) events: BTreeMap<EventNo, Published>,
     pub(crate) changes: BTreeMap<ChangeNo, Change>,
     pub(crate) reconciles: BTreeMap<ChangeNo, Reconcile>,
-    /// The change that a job made in a category, known of jobs that were run one at a time.
-    made_by: HashMap<(CauseNo, OrganizationNo, CategoryId), ChangeNo>,
     organizations: Vec<String>,
     values: Vec<String>,
     /// The last number drawn: events and changes draw from one sequence.
@@ -142,7 +140,6 @@ impl Model {
             events: BTreeMap::new(),
             changes: BTreeMap::new(),
             reconciles: BTreeMap::new(),
-            made_by: HashMap::new(),
             organizations: Vec::new(),
             values: Vec::new(),
             last_number: 0,
@@ -371,20 +368,28 @@ impl Model {
 
     /// Works off one random batch: the first few letters of some shards, less a few that are not due yet.
     pub(crate) fn run_randomly(&mut self, random: &mut Random) -> Done {
-        let mut shards: BTreeMap<Shard, Vec<Turn>> = BTreeMap::new();
-        for letter in self.letters.values() {
-            shards.entry(mailbox(&letter.work)).or_default().push(turn(letter));
-        }
         let mut chosen = Vec::new();
-        for turns in shards.values_mut() {
+        for letters in self.mailboxes().values() {
             if random.chance(60) {
-                turns.sort_unstable();
                 let taken = 1 + random.below(5);
-                chosen.extend(turns.iter().take(taken).map(|(_, _, no)| *no));
+                chosen.extend(letters.iter().take(taken));
             }
         }
         chosen.retain(|_| random.chance(85));
         self.run_batch(&chosen)
+    }
+
+    /// The letters of each shard, in order.
+    pub(crate) fn mailboxes(&self) -> BTreeMap<Shard, Vec<LetterNo>> {
+        let mut mailboxes: BTreeMap<Shard, Vec<Turn>> = BTreeMap::new();
+        for letter in self.letters.values() {
+            mailboxes.entry(mailbox(&letter.work)).or_default().push(turn(letter));
+        }
+        let in_order = |(shard, mut turns): (Shard, Vec<Turn>)| {
+            turns.sort_unstable();
+            (shard, turns.into_iter().map(|(_, _, no)| no).collect())
+        };
+        mailboxes.into_iter().map(in_order).collect()
     }
 
     /// Works off a batch of letters as an executor does that took these and no others.
@@ -523,9 +528,6 @@ impl Model {
         let done = work(&mut self.world, &self.catalogue, batch);
         assert_eq!(done.letters_done, [no], "nothing holds a letter that is alone in its batch");
         self.take_in(&done);
-        for change in &done.changes {
-            self.made_by.insert((cause, change.organization, change.category), change.no);
-        }
         done.jobs.into_iter().next()
     }
 
@@ -552,15 +554,17 @@ impl Model {
         }
     }
 
-    /// The change that the job of this cause and organization made in a category and sent on; known only of
-    /// jobs run by [`Model::run_job`].
+    /// The change that the job of this cause and organization made in a category and sent on.
     pub(crate) fn change_made_by(
         &self,
         cause: CauseNo,
         organization: OrganizationNo,
         category: CategoryId,
     ) -> Option<ChangeNo> {
-        self.made_by.get(&(cause, organization, category)).copied()
+        let is_it = |change: &&Change| {
+            change.cause == cause && change.organization == organization && change.category == category
+        };
+        self.changes.values().find(is_it).map(|change| change.no)
     }
 
     /// The beginning that the partnership-change of this event made.

@@ -1,0 +1,151 @@
+//! What is said when something cannot be done: `error: ` and one line, then a line for each cause, then
+//! what to do next.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use super::words;
+use crate::config::{Config, ConfigProblems};
+use crate::operations::{OperationError, PublishError};
+use crate::store::StoreError;
+
+/// Why a command ends without having done what it should.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Whoever read our output is gone, as `| head` does: nothing is wrong.
+    ReaderGone,
+    /// It could not be done.
+    NotDone {
+        /// What, in one line.
+        message: String,
+        /// Why, and why that.
+        causes: Vec<String>,
+        /// What to do next.
+        hint: Option<String>,
+    },
+    /// The configuration is wrong.
+    Configuration(ConfigProblems),
+}
+
+impl Failure {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self::NotDone { message: message.into(), causes: Vec::new(), hint: None }
+    }
+
+    pub(super) fn caused_by(self, cause: impl Into<String>) -> Self {
+        match self {
+            Self::NotDone { message, mut causes, hint } => {
+                causes.push(cause.into());
+                Self::NotDone { message, causes, hint }
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::NotDone { message, causes, .. } => {
+                Self::NotDone { message, causes, hint: Some(hint.into()) }
+            }
+            other => other,
+        }
+    }
+
+    /// The database could not be read or written.
+    pub(super) fn store(config: &Config, error: &StoreError) -> Self {
+        let url = &config.database.url;
+        match error {
+            StoreError::Unreachable(reason) => Self::new(format!("cannot reach the database {url}"))
+                .caused_by(reason)
+                .hint("see that Postgres is up, and that DATABASE_URL or database.url names it"),
+            StoreError::Refused(reason) => Self::new(format!("cannot log in to the database {url}"))
+                .caused_by(reason)
+                .hint("see that user, password and database of DATABASE_URL or database.url are right"),
+            // No schema, table, column or type of this name.
+            error if matches!(error.sql_state(), Some("3F000" | "42P01" | "42703" | "42704")) => {
+                Self::new(format!("the database {url} lacks what this version of channel-sync needs"))
+                    .caused_by(error.to_string())
+                    .hint("run `channel-sync migrate`")
+            }
+            error => Self::new(error.to_string()),
+        }
+    }
+
+    /// An operation could not be done. `hint` knows the commands that help.
+    pub(super) fn operation(config: &Config, error: &OperationError) -> Self {
+        let failure = Self::new(error.to_string());
+        match error {
+            OperationError::Store(error) => Self::store(config, error),
+            OperationError::UnknownOrganization { .. } => {
+                failure.hint("an organization is known from its first event on; see `channel-sync partnerships`")
+            }
+            OperationError::UnknownEvent { .. } => failure.hint(
+                "see `channel-sync events list` for those that came, `channel-sync rejected list` for those that \
+                 were not accepted",
+            ),
+            OperationError::AmbiguousEvent { .. } => failure.hint("say which one by --source"),
+            OperationError::UnknownJob(_) => failure.hint("see `channel-sync jobs list`"),
+            OperationError::UnknownRejected(_) => failure.hint("see `channel-sync rejected list`"),
+            OperationError::MalformedCursor(_) => failure,
+        }
+    }
+
+    pub(super) fn publish(config: &Config, error: &PublishError) -> Self {
+        let url = &config.broker.url;
+        match error {
+            PublishError::Connect(cause) => {
+                Self::new(format!("cannot reach the broker {url}; nothing was published"))
+                    .caused_by(cause.to_string())
+            }
+            PublishError::Broken { error: cause, .. } => Self::new(error.to_string())
+                .caused_by(cause.to_string())
+                .hint("publish the same again: an event that comes twice takes effect once"),
+        }
+    }
+
+    /// Says it on stderr; returns the exit code.
+    pub(super) fn report(&self) -> ExitCode {
+        let (text, code) = match self {
+            Self::ReaderGone => return ExitCode::SUCCESS,
+            Self::Configuration(problems) => {
+                let lines = problems.to_string();
+                (format!("error: {}\n", lines.lines().map(words::harmless).collect::<Vec<_>>().join("\n")), 2)
+            }
+            Self::NotDone { message, causes, hint } => {
+                let mut text = format!("error: {}\n", words::one_line(message));
+                for cause in causes {
+                    text.push_str(&format!("  caused by: {}\n", words::one_line(cause)));
+                }
+                if let Some(hint) = hint {
+                    text.push_str(&format!("  {}\n", words::one_line(hint)));
+                }
+                (text, 1)
+            }
+        };
+        // Where stderr is gone, there is nobody left to tell.
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        ExitCode::from(code)
+    }
+}
+
+impl From<ConfigProblems> for Failure {
+    fn from(problems: ConfigProblems) -> Self {
+        Self::Configuration(problems)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let mut said = error.to_string();
+        let mut failure = Self::new(said.clone());
+        for cause in error.chain().skip(1) {
+            // Many errors say what their source says.
+            let cause = cause.to_string();
+            if !said.contains(&cause) && cause != "db error" {
+                failure = failure.caused_by(cause.clone());
+                said.push_str(&cause);
+            }
+        }
+        failure
+    }
+}

@@ -1,0 +1,240 @@
+//! The command line: a thin layer over [`operations`](crate::operations).
+//!
+//! Parses arguments, calls one operation, prints what it returns. What always holds: results go to stdout,
+//! everything else to stderr; exit code 0 means done, 1 that it could not be done, 2 wrong usage or
+//! configuration; `--json` prints the operation's structs as they are; nothing a message or a setting holds
+//! can control the terminal.
+//!
+//! | module | does |
+//! |---|---|
+//! | `output` | writes to stdout, as tables or JSON |
+//! | `words` | times, values and names, as people read them |
+//! | `error` | what is said when something cannot be done |
+//! | the others | a command, or several on one subject |
+
+mod error;
+mod events;
+mod jobs;
+mod output;
+mod publish;
+mod rejected;
+mod settings;
+mod status;
+mod words;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+
+use self::error::Failure;
+use self::output::Output;
+use crate::config::{Config, process_environment};
+use crate::operations::{LIMIT_DEFAULT, LIMIT_MAX};
+use crate::store::Store;
+use crate::{service, telemetry};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Keeps the settings of channel partners in step with their channel managers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "channel-sync",
+    bin_name = "channel-sync",
+    version,
+    styles = STYLES,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Configuration: built-in defaults, then the file of --config or CHANNEL_SYNC_CONFIG, then the environment.
+AMQP_URL and DATABASE_URL say where RabbitMQ and Postgres are. `channel-sync config print` shows all keys.
+
+Exit codes: 0 done, 1 it could not be done, 2 wrong usage or configuration.
+
+Examples:
+  channel-sync run --migrate           migrate the database, then serve
+  channel-sync publish events.jsonl    publish events, wait for the broker's confirms
+  channel-sync status                  how things stand
+  channel-sync jobs list --state failed"
+)]
+struct Cli {
+    /// Read this configuration file
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service: consume events, do jobs, serve HTTP
+    #[command(after_help = "\
+Runs until it is told to stop by SIGTERM or Ctrl-C: then it finishes the work in hand. A second signal stops
+it at once; nothing is lost by that.
+
+Examples:
+  channel-sync run
+  channel-sync run --migrate
+  CHANNEL_SYNC__HTTP__LISTEN=127.0.0.1:9000 channel-sync run")]
+    Run {
+        /// Bring the database's schema up to date first
+        #[arg(long)]
+        migrate: bool,
+    },
+    /// Bring the database's schema up to date
+    #[command(after_help = "\
+Creates the schema channel_sync in the database of DATABASE_URL, or changes it to what this version needs.
+Where several processes migrate at once, one does and the others wait.
+
+Example:
+  DATABASE_URL=postgres://channel_sync@127.0.0.1/channel_sync channel-sync migrate")]
+    Migrate,
+    /// Publish events from a file, and wait until the broker has confirmed them
+    Publish(publish::PublishArgs),
+    /// How things stand: what waits, what went wrong, how much there is
+    Status(status::StatusArgs),
+    /// The settings of an organization
+    Settings(settings::SettingsArgs),
+    /// Partnerships, all or those of an organization
+    Partnerships(settings::PartnershipsArgs),
+    /// Events, and what became of them
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    /// Jobs: one organization's outcome for one event or change
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
+    /// Messages that were not accepted
+    #[command(subcommand)]
+    Rejected(rejected::RejectedCommand),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check the configuration, and report every problem
+    #[command(
+        after_help = "Exits with 2 if there is a problem.\n\nExample:\n  channel-sync config check --config channel-sync.toml"
+    )]
+    Check,
+    /// Print the configuration in force, with where each value came from and passwords hidden
+    #[command(after_help = "\
+What is printed is a configuration file, but for passwords.
+
+Example:
+  channel-sync config print --config channel-sync.toml")]
+    Print,
+}
+
+/// How a result is printed.
+#[derive(Debug, Args)]
+struct Format {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How much of a list is printed.
+#[derive(Debug, Args)]
+struct Limit {
+    /// Print at most so many
+    #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT, value_parser = clap::value_parser!(u16).range(1..=i64::from(LIMIT_MAX)))]
+    limit: u16,
+}
+
+/// A parser of names out of a fixed list, which help and error messages give.
+fn names<T>(names: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = T>
+where
+    T: std::str::FromStr + Clone + Send + Sync + 'static,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    names.into().try_map(|name| name.parse::<T>())
+}
+
+/// Does what the arguments say; returns the exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader that is gone wants no help.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
+    let config = Config::load(cli.config.as_deref(), process_environment())?;
+    match cli.command {
+        Command::Run { migrate } => {
+            telemetry::init(&config.log);
+            block_on(service::run(config, migrate))?.map_err(Failure::from)
+        }
+        Command::Migrate => block_on(migrate(&config))?,
+        Command::Publish(arguments) => publish::publish(&config, &arguments),
+        Command::Status(arguments) => block_on(status::status(&config, &arguments))?,
+        Command::Settings(arguments) => block_on(settings::settings(&config, &arguments))?,
+        Command::Partnerships(arguments) => block_on(settings::partnerships(&config, &arguments))?,
+        Command::Events(command) => block_on(events::execute(&config, &command))?,
+        Command::Jobs(command) => block_on(jobs::execute(&config, &command))?,
+        Command::Rejected(command) => block_on(rejected::execute(&config, &command))?,
+        Command::Config(ConfigCommand::Check) => {
+            Output::text().line("the configuration is in order").finish()
+        }
+        Command::Config(ConfigCommand::Print) => Output::text().raw(config.print()).finish(),
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("start the runtime: {error}")))?;
+    let output = runtime.block_on(future);
+    // A thread of the broker's library may still wait for a silent peer.
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+/// The database of the configuration; connects when it is first read.
+fn open(config: &Config) -> Result<Store, Failure> {
+    Store::new(&config.database).map_err(|error| Failure::store(config, &error))
+}
+
+async fn migrate(config: &Config) -> Result<(), Failure> {
+    let store = open(config)?;
+    let failed = |error| Failure::store(config, &error);
+    let applied = store.migrate().await.map_err(failed)?;
+    store.put_catalogue(&config.catalogue).await.map_err(failed)?;
+    let mut output = Output::text();
+    for name in &applied {
+        output = output.line(&format!("applied {name}"));
+    }
+    if applied.is_empty() {
+        output = output.line("the schema is up to date");
+    }
+    output.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,229 @@
+//! Writing to stdout: text and tables for people, JSON for programs.
+//!
+//! On a terminal, tables fit its width, one line a row, and have colours unless `NO_COLOR` is set. Elsewhere
+//! nothing is cut and nothing coloured. Everything is written at once, at the end.
+
+use std::io::{ErrorKind, IsTerminal, Write as _};
+
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Row, Table};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::error::Failure;
+use super::words;
+
+/// How wide a value or a text may be in a table on a terminal.
+const CELL_WIDTH_MAX: usize = 60;
+
+/// What is to be printed.
+pub(super) struct Output {
+    text: String,
+    terminal: bool,
+    colours: bool,
+    /// What "ago" counts from.
+    pub(super) now: Timestamp,
+}
+
+/// What a cell holds, and how it is shown.
+pub(super) enum Content {
+    /// A name or a number: never cut.
+    Name(String),
+    /// A text that may be cut on a terminal.
+    Long(String),
+    /// A state, in its colour.
+    State(String),
+    /// Nothing.
+    Empty,
+}
+
+impl Content {
+    pub(super) fn name(name: impl Into<String>) -> Self {
+        Self::Name(name.into())
+    }
+
+    pub(super) fn name_or_empty(name: Option<&String>) -> Self {
+        name.map_or(Self::Empty, |name| Self::Name(name.clone()))
+    }
+}
+
+impl Output {
+    /// Nothing yet.
+    pub(super) fn text() -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { text: String::new(), terminal, colours, now: Timestamp::now() }
+    }
+
+    /// A line, with control characters written out.
+    pub(super) fn line(mut self, line: &str) -> Self {
+        self.text.push_str(&words::one_line(line));
+        self.text.push('\n');
+        self
+    }
+
+    /// A heading, after an empty line.
+    pub(super) fn heading(mut self, line: &str) -> Self {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        let line = words::one_line(line);
+        self.text.push_str(&if self.colours { format!("\u{1b}[1m{line}\u{1b}[0m\n") } else { line + "\n" });
+        self
+    }
+
+    /// Text of our own, as it is.
+    pub(super) fn raw(mut self, text: &str) -> Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Text of somebody else's, with its line ends, but no other control characters.
+    pub(super) fn foreign(mut self, text: &str) -> Self {
+        self.text.push_str(&words::lines(text));
+        if !text.ends_with('\n') {
+            self.text.push('\n');
+        }
+        self
+    }
+
+    /// Names and what stands for them, a pair a line; those with nothing to say are left out.
+    pub(super) fn pairs(self, pairs: Vec<(&str, Content)>) -> Self {
+        let rows = pairs
+            .into_iter()
+            .filter(|(_, content)| !matches!(content, Content::Empty))
+            .map(|(name, content)| vec![Content::name(name), content])
+            .collect();
+        self.rows(None, rows, false)
+    }
+
+    /// A table.
+    pub(super) fn table(self, header: &[&str], rows: Vec<Vec<Content>>) -> Self {
+        self.rows(Some(header), rows, true)
+    }
+
+    fn rows(mut self, header: Option<&[&str]>, rows: Vec<Vec<Content>>, cut: bool) -> Self {
+        if rows.is_empty() {
+            return self;
+        }
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        if self.terminal && cut {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_truncation_indicator("…");
+        } else {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+        if !self.colours {
+            table.force_no_tty();
+            if self.terminal
+                && cut
+                && let Some(width) = terminal_width()
+            {
+                table.set_width(width);
+            }
+        }
+        if let Some(header) = header {
+            let bold = |name: &&str| {
+                if self.colours { Cell::new(name).add_attribute(Attribute::Bold) } else { Cell::new(name) }
+            };
+            table.set_header(header.iter().map(bold));
+        }
+        let columns = rows.first().map_or(0, Vec::len);
+        let mut fixed = vec![true; columns];
+        for row in rows {
+            let mut cells = Row::new();
+            for (column, content) in row.into_iter().enumerate() {
+                if matches!(content, Content::Long(_))
+                    && let Some(fixed) = fixed.get_mut(column)
+                {
+                    *fixed = false;
+                }
+                cells.add_cell(self.cell(content, cut));
+            }
+            if cut {
+                cells.max_height(1);
+            }
+            table.add_row(cells);
+        }
+        for (column, fixed) in table.column_iter_mut().zip(fixed) {
+            column.set_padding((0, 2));
+            if fixed && self.terminal && cut {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+        for line in table.lines() {
+            self.text.push_str(line.trim_end());
+            self.text.push('\n');
+        }
+        self
+    }
+
+    fn cell(&self, content: Content, cut: bool) -> Cell {
+        match content {
+            Content::Empty => Cell::new(""),
+            Content::Name(text) => Cell::new(words::one_line(&text)),
+            Content::Long(text) => {
+                let text = words::one_line(&text);
+                Cell::new(if self.terminal && cut { words::cut(&text, CELL_WIDTH_MAX) } else { text })
+            }
+            Content::State(state) => {
+                let cell = Cell::new(&state);
+                match colour(&state).filter(|_| self.colours) {
+                    Some(colour) => cell.fg(colour),
+                    None => cell,
+                }
+            }
+        }
+    }
+
+    /// A time, and how far away it is.
+    pub(super) fn time(&self, at: Timestamp) -> Content {
+        Content::name(words::time(at, self.now))
+    }
+
+    /// As [`Output::time`]; nothing where there is none.
+    pub(super) fn time_or_empty(&self, at: Option<Timestamp>) -> Content {
+        at.map_or(Content::Empty, |at| self.time(at))
+    }
+
+    /// Writes everything to stdout.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        write(self.text.as_bytes())
+    }
+}
+
+/// Writes a struct to stdout as JSON.
+pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|error| Failure::new(format!("write the result as JSON: {error}")))?;
+    text.push(b'\n');
+    write(&text)
+}
+
+/// Says on stderr how to see more of a list.
+pub(super) fn note(text: &str) {
+    // Where stderr is gone, nobody asks for more.
+    let _ = writeln!(std::io::stderr().lock(), "{}", words::one_line(text));
+}
+
+fn write(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
+        Err(error) => Err(Failure::new(format!("write to stdout: {error}"))),
+    }
+}
+
+fn terminal_width() -> Option<u16> {
+    Table::new().width()
+}
+
+fn colour(state: &str) -> Option<Color> {
+    match state {
+        "succeeded" | "done" => Some(Color::Green),
+        "failed" | "rejected" => Some(Color::Red),
+        "retrying" | "syncing" | "locked" => Some(Color::Yellow),
+        "ignored" | "superseded" | "discarded" | "replayed" | "off" | "ended" => Some(Color::DarkGrey),
+        _ => None,
+    }
+}

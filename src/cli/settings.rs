@@ -1,0 +1,162 @@
+//! `settings` and `partnerships`: what organizations have now.
+
+use clap::Args;
+
+use super::error::Failure;
+use super::output::{self, Content, Output};
+use super::{Format, open, words};
+use crate::config::Config;
+use crate::operations::{self, LIMIT_MAX, SettingQuery};
+
+/// `settings ORG`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each setting with its value, its origin (`own`, or the upstream that it was synced from), who locks it, and
+the event that last wrote it.
+
+Examples:
+  channel-sync settings pac-energy
+  channel-sync settings pac-energy --category equipment --key-prefix module/
+  channel-sync settings pac-energy --json | jq '.[] | select(.locked)'")]
+pub(super) struct SettingsArgs {
+    /// The organization
+    #[arg(value_name = "ORG")]
+    organization: String,
+    /// Of this category alone
+    #[arg(long, value_name = "C")]
+    category: Option<String>,
+    /// Keys that begin so
+    #[arg(long, value_name = "TEXT")]
+    key_prefix: Option<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// `partnerships [ORG]`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The mode is what status and flags amount to: off, non-exclusive, flexible or strict.
+
+Examples:
+  channel-sync partnerships
+  channel-sync partnerships helios
+  channel-sync partnerships --json | jq '.[] | select(.mode == \"strict\")'")]
+pub(super) struct PartnershipsArgs {
+    /// Those that this organization has, as upstream or as downstream
+    #[arg(value_name = "ORG")]
+    organization: Option<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) async fn settings(config: &Config, arguments: &SettingsArgs) -> Result<(), Failure> {
+    let store = open(config)?;
+    let failed = |error| Failure::operation(config, &error);
+    let mut query = SettingQuery {
+        category: arguments.category.clone(),
+        key_prefix: arguments.key_prefix.clone(),
+        after: None,
+        limit: LIMIT_MAX,
+    };
+    let organization = &arguments.organization;
+    let mut rows = Vec::new();
+    loop {
+        let page = operations::settings(&store, organization, &query).await.map_err(failed)?;
+        rows.extend(page.items);
+        query.after = rows.last().map(|row| (row.category.clone(), row.key.clone()));
+        if page.next.is_none() {
+            break;
+        }
+    }
+    if arguments.format.json {
+        return output::json(&rows);
+    }
+    let output = Output::text();
+    if rows.is_empty() {
+        let of = match (&arguments.category, &arguments.key_prefix) {
+            (None, None) => String::new(),
+            (Some(category), None) => format!(" in the category {category}"),
+            (None, Some(prefix)) => format!(" with a key that begins with {prefix}"),
+            (Some(category), Some(prefix)) => {
+                format!(" in the category {category} with a key that begins with {prefix}")
+            }
+        };
+        let unknown = arguments.category.as_ref().filter(|name| config.catalogue.find(name).is_none());
+        let unknown = match unknown {
+            Some(_) => {
+                let names: Vec<&str> = config.catalogue.iter().map(|(_, category)| &*category.name).collect();
+                format!("; the catalogue knows {}", names.join(", "))
+            }
+            None => String::new(),
+        };
+        return output.line(&format!("{organization} has no settings{of}{unknown}")).finish();
+    }
+    let now = output.now;
+    let table = rows
+        .iter()
+        .map(|row| {
+            let lock = match &row.locked_by {
+                Some(by) => format!("locked by {by}"),
+                None => String::new(),
+            };
+            vec![
+                Content::name(&row.category),
+                Content::name(&row.key),
+                Content::name(&row.origin),
+                Content::name(lock),
+                Content::name_or_empty(row.event_id.as_ref()),
+                Content::name(words::time(row.updated_at, now)),
+                Content::Long(words::value(&row.value)),
+            ]
+        })
+        .collect();
+    output.table(&["category", "key", "origin", "lock", "event", "updated", "value"], table).finish()
+}
+
+pub(super) async fn partnerships(config: &Config, arguments: &PartnershipsArgs) -> Result<(), Failure> {
+    let store = open(config)?;
+    let failed = |error| Failure::operation(config, &error);
+    let organization = arguments.organization.as_deref();
+    let mut rows = Vec::new();
+    loop {
+        let last: Option<&operations::PartnershipRow> = rows.last();
+        let after = last.map(|row| (row.upstream_id.clone(), row.downstream_id.clone()));
+        let after = after.as_ref().map(|(upstream, downstream)| (upstream.as_str(), downstream.as_str()));
+        let page = operations::partnerships(&store, organization, after, LIMIT_MAX).await.map_err(failed)?;
+        rows.extend(page.items);
+        if page.next.is_none() {
+            break;
+        }
+    }
+    if arguments.format.json {
+        return output::json(&rows);
+    }
+    let output = Output::text();
+    if rows.is_empty() {
+        let line = match organization {
+            Some(organization) => format!("{organization} has no partnerships"),
+            None => "there are no partnerships; the first partnership-changed event makes one".to_owned(),
+        };
+        return output.line(&line).finish();
+    }
+    let now = output.now;
+    let yes = |flag| if flag { "yes" } else { "no" };
+    let table = rows
+        .iter()
+        .map(|row| {
+            vec![
+                Content::name(&row.upstream_id),
+                Content::name(&row.downstream_id),
+                Content::State(row.mode.clone()),
+                Content::State(row.status.clone()),
+                Content::name(yes(row.exclusive)),
+                Content::name(yes(row.data_sync)),
+                Content::name(row.allow_downstream_edit.map_or("–", yes)),
+                Content::name(words::time(row.updated_at, now)),
+            ]
+        })
+        .collect();
+    let header =
+        ["upstream", "downstream", "mode", "status", "exclusive", "data sync", "downstream edit", "updated"];
+    output.table(&header, table).finish()
+}

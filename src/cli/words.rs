@@ -1,0 +1,163 @@
+//! Times, values and names, as people read them. Nothing that comes out of here controls a terminal.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// `text` with every control character written out.
+pub(super) fn harmless(text: &str) -> String {
+    if !text.chars().any(controls) {
+        return text.to_owned();
+    }
+    text.chars().map(|c| if controls(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// As [`harmless`], with line ends and tabs as spaces.
+pub(super) fn one_line(text: &str) -> String {
+    harmless(&text.replace("\r\n", " ").replace(['\n', '\t'], " "))
+}
+
+/// As [`harmless`], keeping line ends and tabs.
+pub(super) fn lines(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if controls(c) && c != '\n' && c != '\t' { c.escape_default().to_string() } else { c.to_string() }
+        })
+        .collect()
+}
+
+/// Control characters, and those that turn the direction of the text around them.
+fn controls(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A value as compact JSON.
+pub(super) fn value(value: &Value) -> String {
+    harmless(&value.to_string())
+}
+
+/// `text`, or its beginning where it has more characters than `width`.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+/// A time to the second, and how far away it is: `2026-01-31T09:30:00Z (3 min ago)`.
+pub(super) fn time(at: Timestamp, now: Timestamp) -> String {
+    format!("{} ({})", second(at), distance(at, now))
+}
+
+fn second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// How far `at` is from `now`: `3 s ago`, `in 2 min`.
+pub(super) fn distance(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.as_second() - at.as_second();
+    let magnitude = match seconds.unsigned_abs() {
+        0 => return "now".to_owned(),
+        s @ 1..60 => format!("{s} s"),
+        s @ 60..3_600 => format!("{} min", s / 60),
+        s @ 3_600..172_800 => format!("{} h", s / 3_600),
+        s => format!("{} d", s / 86_400),
+    };
+    if seconds < 0 { format!("in {magnitude}") } else { format!("{magnitude} ago") }
+}
+
+/// `1 event`, `2 events`; the plural is the singular with an s.
+pub(super) fn count(count: impl Into<i64>, singular: &str) -> String {
+    match count.into() {
+        1 => format!("1 {singular}"),
+        count => format!("{} {singular}s", number(count)),
+    }
+}
+
+/// A number in groups of three digits.
+pub(super) fn number(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = if number < 0 { "-".to_owned() } else { String::new() };
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The result of a finished job: `2 added, 1 kept own`, `already in step`.
+pub(super) fn result(result: &Value) -> String {
+    let number = |name: &str| result.get(name).and_then(Value::as_i64).unwrap_or(0);
+    let counts: Vec<String> = [
+        ("added", "added"),
+        ("changed", "changed"),
+        ("removed", "removed"),
+        ("unchanged", "unchanged"),
+        ("kept_own", "kept own"),
+        ("declined", "declined"),
+    ]
+    .iter()
+    .filter(|(name, _)| number(name) != 0)
+    .map(|(name, text)| format!("{} {text}", number(name)))
+    .collect();
+    let counts = counts.join(", ");
+    match (result.get("skipped").and_then(Value::as_str), counts.is_empty()) {
+        (Some(reason), true) => one_line(reason),
+        (Some(reason), false) => format!("{} ({counts})", one_line(reason)),
+        (None, true) => "nothing to count".to_owned(),
+        (None, false) => counts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_say_how_far_away_they_are() {
+        let now: Timestamp = "2026-01-31T09:30:00.5Z".parse().unwrap();
+        let at = |seconds: i64| Timestamp::from_second(now.as_second() - seconds).unwrap();
+        let said = |seconds| distance(at(seconds), now);
+        assert_eq!(said(0), "now");
+        assert_eq!(said(59), "59 s ago");
+        assert_eq!(said(60), "1 min ago");
+        assert_eq!(said(7_200), "2 h ago");
+        assert_eq!(said(172_800), "2 d ago");
+        assert_eq!(said(-90), "in 1 min");
+        assert_eq!(time(now, now), "2026-01-31T09:30:00Z (now)");
+    }
+
+    #[test]
+    fn nothing_controls_the_terminal() {
+        assert_eq!(harmless("a\u{1b}[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(harmless("a\u{9b}b\u{202e}c"), "a\\u{9b}b\\u{202e}c");
+        assert_eq!(one_line("a\r\nb\tc"), "a b c");
+        assert_eq!(lines("a\n\tb\u{7}"), "a\n\tb\\u{7}");
+        assert_eq!(harmless("wäre"), "wäre");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(cut("äöü", 3), "äöü");
+        assert_eq!(cut("äöüß", 3), "äö…");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(number(0), "0");
+        assert_eq!(number(999), "999");
+        assert_eq!(number(-1_234_567), "-1,234,567");
+        assert_eq!(count(1, "job"), "1 job");
+        assert_eq!(count(2_000, "job"), "2,000 jobs");
+    }
+
+    #[test]
+    fn results_say_what_counts() {
+        let said = |text: &str| result(&serde_json::from_str(text).unwrap());
+        assert_eq!(said(r#"{"added":2,"changed":0,"kept_own":1}"#), "2 added, 1 kept own");
+        assert_eq!(said(r#"{"added":0,"skipped":"already in step"}"#), "already in step");
+        assert_eq!(said(r#"{"unchanged":3,"skipped":"already in step"}"#), "already in step (3 unchanged)");
+        assert_eq!(said(r#"{"added":0}"#), "nothing to count");
+    }
+}

@@ -1,0 +1,101 @@
+//! What an operator can ask and do: once, for the command line and for HTTP.
+//!
+//! Functions over the store (and the broker) that return plain, serializable structs; fields that are columns
+//! of a view have the column's name, times are RFC 3339 in UTC. They print nothing and know no flags. What
+//! always holds: a list is never longer than [`LIMIT_MAX`], and says where it goes on.
+
+mod events;
+mod jobs;
+mod names;
+mod organizations;
+mod publish;
+mod rejected;
+mod status;
+
+pub use events::{EventDetail, EventQuery, EventState, event, events};
+pub use jobs::{JobDetail, JobKey, JobKind, JobQuery, JobState, job, jobs};
+pub use names::UnknownName;
+pub use organizations::{SettingQuery, partnerships, settings};
+pub use publish::{MalformedEvent, PublishError, Published, ReadyEvent, publish, read};
+pub use rejected::{RejectedDetail, RejectedQuery, RejectedState, rejected, rejected_message};
+pub use status::{Lookup, QueueStatus, Status, status};
+
+use crate::store::StoreError;
+pub use crate::store::read::{
+    CountRow, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow, PartnershipRow,
+    RejectedCountRow, RejectedRow, SettingRow, TroubleRow, WayRow,
+};
+
+/// The most rows of a list.
+pub const LIMIT_MAX: u16 = 1000;
+
+/// How many rows a list has where nothing else is said.
+pub const LIMIT_DEFAULT: u16 = 50;
+
+/// Part of a list.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the list goes on, where it does.
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The first `limit` of `rows`, which were read with one more, to see whether there is one.
+    fn cut(mut rows: Vec<T>, limit: u16, cursor: impl Fn(&T) -> String) -> Self {
+        let more = rows.len() > usize::from(limit);
+        rows.truncate(limit.into());
+        let next = rows.last().filter(|_| more).map(cursor);
+        Self { items: rows, next }
+    }
+}
+
+/// Why something could not be shown or done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// No event has named the organization yet.
+    #[error("no organization {organization_id:?} is known{}", similar_text(.similar))]
+    UnknownOrganization {
+        /// What was asked for.
+        organization_id: String,
+        /// Known ones whose names look like it, the most similar first.
+        similar: Vec<String>,
+    },
+    /// There is no such event.
+    #[error("no event {event_id:?} is known{}", match .source_name { Some(source) => format!(" from the source {source:?}"), None => String::new() })]
+    UnknownEvent {
+        /// What was asked for.
+        event_id: String,
+        /// The source that was asked for.
+        source_name: Option<String>,
+    },
+    /// Events of several sources have this id.
+    #[error("the sources {} each have an event {event_id:?}", .sources.join(", "))]
+    AmbiguousEvent {
+        /// What was asked for.
+        event_id: String,
+        /// Sources that have it.
+        sources: Vec<String>,
+    },
+    /// There is no such job.
+    #[error("no job {0} is known")]
+    UnknownJob(JobKey),
+    /// There is no such rejected message.
+    #[error("no rejected message {0} is known")]
+    UnknownRejected(i64),
+    /// What was given as the place in a list is none.
+    #[error("{0:?} is no place to go on from; expected what the end of a list names")]
+    MalformedCursor(String),
+    /// The database could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn similar_text(similar: &[String]) -> String {
+    match similar {
+        [] => String::new(),
+        [one] => format!("; a similar one is {one}"),
+        several => format!("; similar ones are {}", several.join(", ")),
+    }
+}

@@ -1,0 +1,75 @@
+//! How things stand: what waits, what went wrong, how much there is.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::OperationError;
+use crate::store::Store;
+use crate::store::read::{CountRow, JobCounts, LettersRow, RejectedCountRow, TroubleRow};
+
+/// How many different errors are listed.
+const TROUBLES_MAX: i64 = 20;
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// When this was so.
+    pub at: Timestamp,
+    /// The queue that events come from.
+    pub queue: Lookup<QueueStatus>,
+    /// What waits, by kind.
+    pub letters: Vec<LettersRow>,
+    /// Jobs by state.
+    pub jobs: JobCounts,
+    /// The most frequent errors of jobs that are retried or have failed.
+    pub troubles: Vec<TroubleRow>,
+    /// Rejected messages that nobody has dealt with, by code.
+    pub rejected: Vec<RejectedCountRow>,
+    /// Events of the last hour, by state.
+    pub events_last_hour: Vec<CountRow>,
+    /// How many organizations there are.
+    pub organizations: i64,
+    /// Partnerships by mode.
+    pub partnerships: Vec<CountRow>,
+}
+
+/// What was asked elsewhere, and may not have been answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lookup<T> {
+    /// The answer.
+    Known(T),
+    /// Why there is none.
+    Unknown(String),
+}
+
+/// How a queue of the broker stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QueueStatus {
+    /// Its name.
+    pub name: String,
+    /// How many messages wait in it.
+    pub messages: u32,
+    /// How many consumers it has.
+    pub consumers: u32,
+}
+
+/// How things stand in the database; `queue` is what the broker said, if it was asked.
+///
+/// The parts are read one after another: a job that is done meanwhile may be seen in none or in two of them.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn status(store: &Store, queue: Lookup<QueueStatus>) -> Result<Status, OperationError> {
+    let session = store.session().await?;
+    let at = Timestamp::now();
+    let hour_ago = at.checked_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
+    let letters = session.status_letters().await?;
+    let jobs = session.status_jobs().await?;
+    let troubles = session.status_troubles(TROUBLES_MAX).await?;
+    let rejected = session.status_rejected().await?;
+    let events_last_hour = session.status_events(hour_ago).await?;
+    let mut partnerships = session.status_organizations().await?;
+    let organizations = partnerships.remove(0).count;
+    Ok(Status { at, queue, letters, jobs, troubles, rejected, events_last_hour, organizations, partnerships })
+}

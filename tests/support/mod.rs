@@ -1,0 +1,14 @@
+//! What tests over the real servers share. Missing servers fail a test; nothing is ever skipped.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "each test program uses what it needs, and a test fails by panicking"
+)]
+
+pub mod broker;
+pub mod database;
+pub mod events;
+pub mod platform;
