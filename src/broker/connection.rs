@@ -82,10 +82,12 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
 
 /// What the library is to connect to, with what it reads differently put right.
 fn uri(config: &BrokerConfig) -> Result<AMQPUri, BrokerError> {
-    let malformed = |reason: String| BrokerError::Lost { action: CONNECT.to_owned(), reason };
+    // The configuration is checked, so this never happens; the library's own words would show the password.
+    let malformed =
+        || BrokerError::Lost { action: CONNECT.to_owned(), reason: "broker.url is no URL".to_owned() };
     let text = config.url.expose();
-    let mut uri: AMQPUri = text.parse().map_err(malformed)?;
-    let url = url::Url::parse(text).map_err(|error| malformed(error.to_string()))?;
+    let mut uri: AMQPUri = text.parse().map_err(|_| malformed())?;
+    let url = url::Url::parse(text).map_err(|_| malformed())?;
     // It would take localhost in place of an address of IPv6.
     if let Some(url::Host::Ipv6(address)) = url.host() {
         uri.authority.host = address.to_string();

@@ -34,18 +34,18 @@ impl ServiceUrl {
         if url.path().trim_start_matches('/').contains('/') {
             return Err(format!("{expected}: a / within the name of the virtual host is written %2f"));
         }
-        for (name, _) in url.query_pairs() {
-            match &*name {
-                "frame_max" | "channel_max" | "auth_mechanism" => {}
-                "heartbeat" => {
-                    return Err("expected no heartbeat here: it is broker.heartbeat_seconds".into());
-                }
+        if let Some((name, _)) = url.query_pairs().next() {
+            return Err(match &*name {
+                "heartbeat" => "expected no heartbeat here: it is broker.heartbeat_seconds".to_owned(),
                 "connection_timeout" => {
-                    return Err(
-                        "expected no connection_timeout here: it is broker.connect_timeout_seconds".into()
-                    );
+                    "expected no connection_timeout here: it is broker.connect_timeout_seconds".to_owned()
                 }
-                name => return Err(format!("expected no parameter {name:?}: it is not supported")),
+                name => format!("expected no parameter {name:?}: none is supported"),
+            });
+        }
+        for part in [url.username(), url.password().unwrap_or_default(), url.path()] {
+            if !decodes_to_utf8(part) {
+                return Err(format!("{expected}: what follows a % are two hexadecimal digits of UTF-8"));
             }
         }
         Ok(Self(text.to_owned()))
@@ -89,6 +89,25 @@ impl fmt::Debug for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", redact(&self.0))
     }
+}
+
+/// Whether the percent-encoding of a text is well-formed, and of UTF-8.
+fn decodes_to_utf8(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                match (digit(), digit()) {
+                    (Some(high), Some(low)) => (high * 16 + low) as u8,
+                    _ => return false,
+                }
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).is_ok()
 }
 
 /// Puts `***` in the place of every password of a URL: behind the user's name, and in a `password`

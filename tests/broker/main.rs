@@ -227,7 +227,8 @@ async fn an_attempt_at_a_silent_peer_ends_in_time_and_leaves_nothing_behind() {
     for mut socket in sockets {
         let mut greeting = Vec::new();
         soon("the socket is closed", socket.read_to_end(&mut greeting)).await.unwrap();
-        assert!(greeting.starts_with(b"AMQP"));
+        // Empty where it was given up before it said a word.
+        assert!(greeting.is_empty() || greeting.starts_with(b"AMQP"));
     }
     // The tests beside this one have threads of that name, too, but few.
     eventually("the threads of the attempts have ended", async || threads("lapin-io-loop") < ATTEMPTS / 2)

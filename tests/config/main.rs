@@ -275,6 +275,8 @@ fn what_is_wrong_is_said() {
         ("", &[("AMQP_URL", "amqp://h?heartbeat=5")], "it is broker.heartbeat_seconds"),
         ("", &[("AMQP_URL", "amqp://h?cacertfile=x")], "no parameter \"cacertfile\""),
         ("", &[("AMQP_URL", "amqp://h:x")], "invalid port number"),
+        ("", &[("AMQP_URL", "amqp://h/%ff")], "hexadecimal digits of UTF-8"),
+        ("", &[("AMQP_URL", "amqp://u:50%@h/v")], "hexadecimal digits of UTF-8"),
         ("", &[("DATABASE_URL", "mysql://h/db")], "the scheme is postgres or postgresql"),
         ("", &[("DATABASE_URL", "postgres://h:port/db")], "the port \"port\""),
         ("", &[("DATABASE_URL", "postgres://h/d b")], "white space is written %20"),
@@ -302,7 +304,7 @@ fn what_is_right_is_taken() {
     let cases: &[(&str, &str)] = &[
         ("AMQP_URL", "amqp://localhost"),
         ("AMQP_URL", "amqp://localhost/"),
-        ("AMQP_URL", "amqps://user:p%40ss@host.example:5671/my%2fvhost?frame_max=8192"),
+        ("AMQP_URL", "amqps://user:p%40ss@host.example:5671/my%2fvhost"),
         ("AMQP_URL", "amqp://[::1]:5672/%2f"),
         ("DATABASE_URL", "postgres:///db?host=/run/postgresql"),
         ("DATABASE_URL", "postgresql://me@%2Frun%2Fpostgresql/db"),

@@ -4,8 +4,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/model.rs"]
+mod model;
+#[path = "../support/sequence.rs"]
+mod sequence;
+
 mod fan_out;
 mod health;
 mod rejections;
 mod rules;
+mod sequences;
 mod statements;

@@ -1,15 +1,10 @@
 //! Bad input, one message of each kind: stored whole with its code, and nothing behind it is stopped.
 
-use channel_sync::contract::{Message, Properties, RejectionCode};
+use channel_sync::contract::RejectionCode;
 use serde_json::json;
 
-use crate::support::events::{edit, event, partnership, snapshot};
+use crate::support::events::{edit, event, partnership, raw, snapshot};
 use crate::support::platform::Platform;
-
-fn raw(body: &[u8]) -> Message {
-    let content_type = Some("application/cloudevents+json".to_owned());
-    Message { body: body.to_vec(), properties: Properties { content_type, ..Properties::default() } }
-}
 
 #[tokio::test]
 async fn each_rejection_code_has_a_message_that_earns_it_and_nothing_is_stopped() {

@@ -6,12 +6,18 @@ use serde_json::{Value, json};
 /// The source of all events in tests.
 pub const SOURCE: &str = "tests/platform";
 
-/// An event in structured form.
+/// An event in structured form; what has no routing key of its own goes without one.
 pub fn event(id: &str, event_type: &str, data: Value) -> Message {
     let event = json!({
         "specversion": "1.0", "id": id, "source": SOURCE, "type": event_type, "data": data,
     });
-    to_message(&event.to_string()).unwrap()
+    to_message(&event.to_string()).unwrap_or_else(|_| raw(event.to_string().as_bytes()))
+}
+
+/// Bytes that say of themselves that they are an event in structured form.
+pub fn raw(body: &[u8]) -> Message {
+    let content_type = Some("application/cloudevents+json".to_owned());
+    Message { body: body.to_vec(), properties: Properties { content_type, ..Properties::default() } }
 }
 
 /// An event in binary form.
