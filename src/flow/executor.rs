@@ -4,7 +4,7 @@
 //! early leaves its letters as they were. Any number of workers, in any number of processes, work side by
 //! side on different shards.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -168,42 +168,47 @@ const BLOCKED_PAUSE: Duration = Duration::from_millis(20);
 /// Odd, so that all shards come first in turn; and far enough that two workers begin far apart.
 const FIRST_SHARD_STRIDE: usize = 7;
 
-/// One line for each event that was worked off, with the publisher's trace; one for the jobs of each cause.
+/// What became of each event and of the jobs done for it, in a span that carries the publisher's trace: the
+/// same fields as that of the ingest, so that one search finds the way from the message to its results.
 fn log(done: &Done, traces: &HashMap<EventNo, Trace>) {
-    for (event, verdict) in &done.verdicts {
-        let trace = traces.get(event);
+    let mut jobs: BTreeMap<EventNo, JobsDone> = BTreeMap::new();
+    for job in &done.jobs {
+        let jobs = jobs.entry(job.event).or_default();
+        jobs.jobs += 1;
+        jobs.added += job.counts.added;
+        jobs.changed += job.counts.changed;
+        jobs.removed += job.counts.removed;
+    }
+    let verdicts: HashMap<EventNo, &Verdict> =
+        done.verdicts.iter().map(|(event, verdict)| (*event, verdict)).collect();
+    for (event, JobsDone { jobs, added, changed, removed }) in jobs {
+        let trace = traces.get(&event);
+        let parent = trace.and_then(|trace| TraceParent::parse(trace.traceparent.as_deref()?));
         let span = tracing::info_span!(
             "event",
             event_id = trace.map(|trace| &*trace.event_id),
-            trace_id = tracing::field::Empty
+            trace_id = parent.as_ref().map(TraceParent::trace_id),
         );
-        let parent = trace.and_then(|trace| TraceParent::parse(trace.traceparent.as_deref()?));
-        if let Some(parent) = &parent {
-            span.record("trace_id", parent.trace_id());
-        }
         let _entered = span.entered();
-        match verdict {
-            Verdict::Applied => tracing::info!(event_no = event.0, "event applied"),
-            Verdict::Superseded => tracing::info!(event_no = event.0, "event superseded"),
-            Verdict::Locked => tracing::info!(event_no = event.0, "event refused: settings locked"),
-            Verdict::Rejected(found) => tracing::warn!(event_no = event.0, ?found, "event rejected"),
+        let event_no = event.0;
+        match verdicts.get(&event) {
+            Some(Verdict::Superseded) => tracing::info!(event_no, "event superseded"),
+            Some(Verdict::Locked) => tracing::info!(event_no, "event refused: settings locked"),
+            Some(Verdict::Rejected(found)) => tracing::warn!(event_no, ?found, "event rejected"),
+            Some(Verdict::Applied) | None => {
+                tracing::debug!(event_no, jobs, added, changed, removed, "jobs done");
+            }
         }
     }
-    for job in &done.jobs {
-        tracing::debug!(
-            cause = job.cause.0,
-            organization = job.organization.0,
-            kind = ?job.kind,
-            event_no = job.event.0,
-            counts = ?job.counts,
-            skipped = ?job.skipped,
-            "job done"
-        );
-    }
-    tracing::debug!(
-        letters_done = done.letters_done.len(),
-        letters_new = done.letters_new.len(),
-        jobs = done.jobs.len(),
-        "batch committed"
-    );
+    let (letters_done, letters_new) = (done.letters_done.len(), done.letters_new.len());
+    tracing::debug!(letters_done, letters_new, jobs = done.jobs.len(), "batch committed");
+}
+
+/// The jobs of one event in a batch, together.
+#[derive(Default)]
+struct JobsDone {
+    jobs: usize,
+    added: i32,
+    changed: i32,
+    removed: i32,
 }

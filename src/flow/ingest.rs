@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerError, Link, Receipt};
-use crate::contract::{self, Limits, Message, Rejection, RejectionCode};
+use crate::contract::{self, Limits, Message, Rejection, RejectionCode, TraceParent};
 use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
 use crate::store::intake::{Incoming, Taken};
@@ -138,12 +138,13 @@ impl Ingest {
 
 /// One line for each message, with the publisher's trace.
 fn log(incoming: &Incoming, taken: &Taken) {
-    let envelope = incoming.decoded.as_ref().ok();
-    let span = tracing::info_span!(
-        "event",
-        event_id = envelope.map(|envelope| &*envelope.id),
-        trace_id = envelope.and_then(|envelope| envelope.traceparent.as_ref()).map(|trace| trace.trace_id()),
-    );
+    let envelope = incoming.decoded.as_ref();
+    let event_id = match envelope {
+        Ok(envelope) => Some(&*envelope.id),
+        Err(rejection) => rejection.id.as_deref(),
+    };
+    let trace = envelope.ok().and_then(|envelope| envelope.traceparent.as_ref());
+    let span = tracing::info_span!("event", event_id, trace_id = trace.map(TraceParent::trace_id));
     let _entered = span.entered();
     match taken {
         Taken::Accepted(no) => tracing::debug!(event_no = no.0, "event accepted"),

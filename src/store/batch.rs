@@ -54,7 +54,7 @@ pub struct Taken {
     pub held: HashSet<OrganizationNo>,
     /// How often a job was tried before, where it was.
     pub attempts: Attempts,
-    /// The publishers' names and traces of the root events of own-change and partnership-change letters.
+    /// The publishers' names and traces of the letters' root events.
     pub traces: HashMap<EventNo, Trace>,
 }
 
@@ -124,7 +124,7 @@ impl Transaction<'_> {
             self.query_unless(change_nos.is_empty(), statements::CHANGES_LOAD, [&change_nos]),
         )?;
         let mut traces = HashMap::new();
-        for row in &events {
+        for row in events.iter().chain(&changes) {
             let trace = Trace { event_id: row.get("event_id"), traceparent: row.get("traceparent") };
             traces.insert(EventNo(row.get("event_no")), trace);
         }

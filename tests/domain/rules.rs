@@ -1804,6 +1804,15 @@ mod events {
     }
 
     #[test]
+    fn a_snapshot_that_would_remove_the_only_entry_must_say_so_too() {
+        check(
+            "helios equipment: a=1 own",
+            "helios equipment snapshot: nothing => empty-snapshot of 1",
+            "helios equipment: a=1 own",
+        );
+    }
+
+    #[test]
     fn an_empty_snapshot_of_an_empty_category_is_no_mistake() {
         check(
             "",

@@ -507,9 +507,11 @@ impl Model {
     /// Runs exactly the one job that was done for `cause` in `organization`, whatever else is waiting: the
     /// caller says what came next. None where the rules reach nothing there, so that no job came of it.
     ///
-    /// `cause` is a number of this model: that of an event as published here, or of a change or a beginning
-    /// found by [`Model::change_made_by`] and [`Model::beginning_made_by`]. Publish the events in the order
-    /// in which the service numbered them.
+    /// `cause` is a number of this model. Publish the events in the order in which the service numbered
+    /// them, and keep a map from its causes to those here: an event's number is what `publish` returned;
+    /// what a job made is found right after the job by [`Model::change_made_by`] and
+    /// [`Model::beginning_made_by`]. In the end, [`Model::settle`] must bring no further job, and the
+    /// states must be equal.
     pub(crate) fn run_job(&mut self, cause: CauseNo, organization: OrganizationNo) -> Option<JobDone> {
         let letter = self.letter_for(cause, organization);
         let no = letter.no;

@@ -1,7 +1,7 @@
 //! Random sequences of events over a few organizations in three tiers, always the same for one seed.
 //!
 //! They are dense on purpose: few organizations, few keys and small values, so that edits collide, flags
-//! flip under running syncs, and about every rule comes into play. Nothing here knows of the model's or the
+//! flip under running syncs, and every rule comes into play. Nothing here knows of the model's or the
 //! service's state; the events are what publishers say, and many of them will be refused.
 //!
 //! To use it in a test target, beside the model: `#[path = "../support/sequence.rs"] mod sequence;`.
@@ -100,13 +100,10 @@ fn setting_event(random: &mut Random, versions: &mut Versions) -> SettingEvent {
 /// A downstream deletes what its upstream may have brought it; none where no earlier events would have.
 fn deletion(random: &mut Random, earlier: &[Event]) -> Option<SettingEvent> {
     let partnerships: Vec<&PartnershipEvent> = partnerships(earlier).collect();
-    let (upstream, organization) = match partnerships[..] {
-        [] => return None,
-        _ => {
-            let partnership = random.pick(&partnerships);
-            (&partnership.upstream, partnership.downstream.clone())
-        }
-    };
+    if partnerships.is_empty() {
+        return None;
+    }
+    let PartnershipEvent { upstream, downstream, .. } = *random.pick(&partnerships);
     let set: Vec<(&SettingEvent, &String)> = earlier
         .iter()
         .filter_map(|event| match event {
@@ -125,8 +122,12 @@ fn deletion(random: &mut Random, earlier: &[Event]) -> Option<SettingEvent> {
         return None;
     }
     let (event, key) = *random.pick(&set);
-    let edit = Edit::Changes(vec![(key.clone(), None)]);
-    Some(SettingEvent { organization, category: event.category.clone(), version: None, edit })
+    Some(SettingEvent {
+        organization: downstream.clone(),
+        category: event.category.clone(),
+        version: None,
+        edit: Edit::Changes(vec![(key.clone(), None)]),
+    })
 }
 
 /// Sync is switched off and on again; nothing where there was no partnership yet.
@@ -224,7 +225,7 @@ fn version(random: &mut Random, versions: &mut Versions, of: (String, String)) -
     }
     let last = versions.entry(of).or_insert(0);
     if *last > 0 && random.chance(25) {
-        return Some(*last - random.below(2) as i64);
+        return Some((*last - random.below(2) as i64).max(1));
     }
     *last += 1;
     Some(*last)
