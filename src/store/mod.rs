@@ -11,19 +11,26 @@
 //! | [`error`] | what can go wrong, and whether to try again |
 //! | `payload` | events and changes as they are stored |
 //! | [`intake`] | taking in a batch of messages |
-//! | [`batch`] | taking letters, loading what they touch, saving what was done |
+//! | [`batch`] | locking shards, taking letters |
+//! | `load` | loading the part of the world that letters touch |
+//! | `save` | saving what was done |
+//! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
 //! | [`read`] | reading for people and programs |
 //! | [`wake`] | notifications that there is new work |
 
 pub mod batch;
+mod columns;
 pub mod error;
 pub mod intake;
+mod load;
 mod payload;
 mod pool;
 pub mod read;
 mod rows;
+mod save;
 pub mod statements;
 pub mod wake;
+mod words;
 
 pub use error::StoreError;
 pub use pool::{Session, Store, Transaction};

@@ -268,6 +268,24 @@ impl Transaction<'_> {
         self.inner.execute(&prepared, parameters).await.map_err(failed)
     }
 
+    pub(super) async fn query_unless<const N: usize>(
+        &self,
+        not_needed: bool,
+        statement: Statement,
+        parameters: [&(dyn ToSql + Sync); N],
+    ) -> Result<Vec<Row>, StoreError> {
+        if not_needed { Ok(Vec::new()) } else { self.query(statement, &parameters).await }
+    }
+
+    pub(super) async fn execute_unless<const N: usize>(
+        &self,
+        not_needed: bool,
+        statement: Statement,
+        parameters: [&(dyn ToSql + Sync); N],
+    ) -> Result<u64, StoreError> {
+        if not_needed { Ok(0) } else { self.execute(statement, &parameters).await }
+    }
+
     /// Makes everything that the transaction did last.
     ///
     /// # Errors

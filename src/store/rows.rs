@@ -75,3 +75,8 @@ pub(super) fn partnership(row: &Row) -> Result<Partnership, StoreError> {
         version: row.get("version"),
     })
 }
+
+/// The `organization_no` of a row.
+pub(super) fn organization(row: &Row) -> OrganizationNo {
+    OrganizationNo(row.get("organization_no"))
+}

@@ -441,8 +441,9 @@ proptest! {
                 let (before, after) = (entries(before), entries(&after.world));
                 let added = after.keys().filter(|address| !before.contains_key(address)).count();
                 let removed = before.keys().filter(|address| !after.contains_key(address)).count();
-                let changed =
-                    before.iter().filter(|(address, value)| after.get(address).is_some_and(|now| now != *value));
+                let changed = before
+                    .iter()
+                    .filter(|(address, value)| after.get(address).is_some_and(|now| now != *value));
                 let counts = (job.counts.added, job.counts.changed, job.counts.removed);
                 assert_eq!(counts, (added as i32, changed.count() as i32, removed as i32), "{job:?}");
                 let effective = added + removed + (counts.1 as usize) > 0;

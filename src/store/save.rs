@@ -1,0 +1,407 @@
+//! Saves what was done: the world's writes, and jobs, changes, letters and verdicts.
+//!
+//! One statement for each table and kind of write, all of them under way at once. One that fails leaves the
+//! transaction to be dropped.
+
+use std::collections::{BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::batch::Attempts;
+use super::columns::{Columns, DeclinedColumns};
+use super::error::StoreError;
+use super::intake::LetterColumns;
+use super::payload::effects_text;
+use super::pool::Transaction;
+use super::rows::{Named, organization};
+use super::statements;
+use super::words::{found_wrong_text, skipped_text};
+use crate::domain::catalogue::{Catalogue, Kind};
+use crate::domain::decide::Skipped;
+use crate::domain::mailbox::{Done, FollowUp, FoundWrong, JobKind, Recipients, Verdict};
+use crate::domain::setting::ValueId;
+use crate::domain::world::Writes;
+use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo};
+
+impl Transaction<'_> {
+    /// Saves what was done: the world's writes, and jobs, changes and letters.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or refuses: then the transaction must be dropped.
+    pub async fn save(
+        &self,
+        catalogue: &Catalogue,
+        writes: &Writes,
+        done: &Done,
+        attempts: &Attempts,
+    ) -> Result<(), StoreError> {
+        let names = self.names(done).await?;
+        tokio::try_join!(
+            self.save_settings(catalogue, writes),
+            self.save_declined(catalogue, writes),
+            self.save_partnerships(catalogue, writes),
+            self.save_changes(catalogue, done),
+            self.save_letters(done),
+            self.save_jobs(catalogue, done, attempts, &names),
+            self.save_verdicts(catalogue, done, &names),
+        )?;
+        if !done.letters_new.is_empty() {
+            self.query(statements::LETTERS_NOTIFY, &[]).await?;
+        }
+        Ok(())
+    }
+
+    async fn save_settings(&self, catalogue: &Catalogue, writes: &Writes) -> Result<(), StoreError> {
+        let put = &writes.entries_put;
+        let put_keys = Columns::of_keys(catalogue, put.iter().map(|(address, _)| address));
+        let values: Vec<Uuid> = put.iter().map(|(_, entry)| uuid(entry.value)).collect();
+        let origins: Vec<Option<i32>> = put.iter().map(|(_, entry)| entry.origin.map(|no| no.0)).collect();
+        let events: Vec<i64> = put.iter().map(|(_, entry)| entry.written_by.0).collect();
+        let added_by: Vec<i64> = put.iter().map(|(_, entry)| entry.added_by.0).collect();
+        let removed = Columns::of_keys(catalogue, &writes.entries_removed);
+        let Columns { organizations, categories, keys } = &put_keys;
+        tokio::try_join!(
+            self.execute_unless(
+                put.is_empty(),
+                statements::SETTINGS_PUT,
+                [organizations, categories, keys, &values, &origins, &events, &added_by],
+            ),
+            self.execute_unless(
+                writes.entries_removed.is_empty(),
+                statements::SETTINGS_REMOVE,
+                [&removed.organizations, &removed.categories, &removed.keys],
+            ),
+        )?;
+        Ok(())
+    }
+
+    async fn save_declined(&self, catalogue: &Catalogue, writes: &Writes) -> Result<(), StoreError> {
+        let put = DeclinedColumns::of(catalogue, writes.declined_put.iter().map(|(declined, _)| declined));
+        let events: Vec<i64> = writes.declined_put.iter().map(|(_, event)| event.0).collect();
+        let removed = DeclinedColumns::of(catalogue, &writes.declined_removed);
+        tokio::try_join!(
+            self.execute_unless(
+                events.is_empty(),
+                statements::DECLINED_PUT,
+                [&put.downstreams, &put.upstreams, &put.categories, &put.keys, &events],
+            ),
+            self.execute_unless(
+                writes.declined_removed.is_empty(),
+                statements::DECLINED_REMOVE,
+                [&removed.downstreams, &removed.upstreams, &removed.categories, &removed.keys],
+            ),
+        )?;
+        Ok(())
+    }
+
+    async fn save_partnerships(&self, catalogue: &Catalogue, writes: &Writes) -> Result<(), StoreError> {
+        let all = &writes.partnerships;
+        let upstreams: Vec<i32> = all.iter().map(|one| one.upstream.0).collect();
+        let downstreams: Vec<i32> = all.iter().map(|one| one.downstream.0).collect();
+        let statuses: Vec<&str> = all.iter().map(|one| one.terms.status.name()).collect();
+        let exclusive: Vec<bool> = all.iter().map(|one| one.terms.exclusive).collect();
+        let data_sync: Vec<bool> = all.iter().map(|one| one.terms.data_sync).collect();
+        let edit: Vec<Option<bool>> = all.iter().map(|one| one.terms.allow_downstream_edit).collect();
+        let modes: Vec<&str> = all.iter().map(|one| one.mode().name()).collect();
+        let since: Vec<i64> = all.iter().map(|one| one.since.0).collect();
+        let versions: Vec<Option<i64>> = all.iter().map(|one| one.version).collect();
+
+        let category_versions: Vec<i64> = writes.versions.iter().map(|(_, _, version)| *version).collect();
+        let seen: Vec<_> = writes.versions.iter().map(|(no, category, _)| (*no, *category)).collect();
+        let seen = Columns::of_categories(catalogue, &seen);
+
+        let advanced: Vec<i32> = writes.last_changes.iter().map(|(no, _)| no.0).collect();
+        let changes: Vec<i64> = writes.last_changes.iter().map(|(_, last)| last.change.0).collect();
+        let positions: Vec<i64> = writes.last_changes.iter().map(|(_, last)| last.position.0).collect();
+        tokio::try_join!(
+            self.execute_unless(
+                all.is_empty(),
+                statements::PARTNERSHIPS_PUT,
+                [
+                    &upstreams,
+                    &downstreams,
+                    &statuses,
+                    &exclusive,
+                    &data_sync,
+                    &edit,
+                    &modes,
+                    &since,
+                    &versions
+                ],
+            ),
+            self.execute_unless(
+                category_versions.is_empty(),
+                statements::VERSIONS_PUT,
+                [&seen.organizations, &seen.categories, &category_versions],
+            ),
+            self.execute_unless(
+                advanced.is_empty(),
+                statements::ORGANIZATIONS_ADVANCE,
+                [&advanced, &changes, &positions],
+            ),
+        )?;
+        Ok(())
+    }
+
+    async fn save_changes(&self, catalogue: &Catalogue, done: &Done) -> Result<(), StoreError> {
+        let mut rows = ChangeColumns::default();
+        for change in &done.changes {
+            let category = catalogue.get(change.category);
+            rows.push(change.no, change.event, change.cause, change.organization);
+            rows.categories.push(Some(&*category.name));
+            rows.downstreams.push(None);
+            rows.beginnings.push(None);
+            rows.merges.push(category.kind == Kind::Collection && change.adds());
+            let payload = effects_text(&change.entries).map_err(|error| StoreError::Row {
+                what: format!("change {}", change.no.0),
+                reason: error.to_string(),
+            })?;
+            rows.payloads.push(Some(payload));
+        }
+        for reconcile in &done.reconciles {
+            rows.push(reconcile.no, reconcile.event, reconcile.event.into(), reconcile.upstream);
+            rows.categories.push(None);
+            rows.downstreams.push(Some(reconcile.downstream.0));
+            rows.beginnings.push(Some(reconcile.beginning.name()));
+            rows.merges.push(false);
+            rows.payloads.push(None);
+        }
+        let ChangeColumns {
+            nos,
+            events,
+            causes,
+            organizations,
+            categories,
+            downstreams,
+            beginnings,
+            merges,
+            payloads,
+        } = &rows;
+        self.execute_unless(
+            nos.is_empty(),
+            statements::CHANGES_ADD,
+            [nos, events, causes, organizations, categories, downstreams, beginnings, merges, payloads],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn save_letters(&self, done: &Done) -> Result<(), StoreError> {
+        let weights = self.reconcile_weights(done).await?;
+        let mut letters = LetterColumns::default();
+        for letter in &done.letters_new {
+            let (shard, cause, kind, organization) = match letter.work {
+                FollowUp::SyncChange(no, Recipients::Shard(shard)) => (shard, no, JobKind::SyncChange, None),
+                FollowUp::SyncChange(no, Recipients::One(organization)) => {
+                    (organization.shard(), no, JobKind::SyncChange, Some(organization.0))
+                }
+                FollowUp::Reconcile(no, organization) => {
+                    (organization.shard(), no, JobKind::Reconcile, Some(organization.0))
+                }
+            };
+            letters.shards.push(shard.0);
+            letters.positions.push(letter.position.0);
+            letters.causes.push(cause.0);
+            letters.events.push(letter.event.0);
+            letters.kinds.push(kind.name());
+            letters.organizations.push(organization);
+            letters.weights.push(weights.get(&cause).copied().unwrap_or(letter.weight));
+        }
+        let gone: Vec<i64> = done.letters_done.iter().map(|no| no.0).collect();
+        tokio::try_join!(
+            self.add_letters(&letters),
+            self.execute_unless(gone.is_empty(), statements::LETTERS_REMOVE, [&gone]),
+        )?;
+        Ok(())
+    }
+
+    /// How heavy the reconciles are that follow: all entries of both organizations.
+    async fn reconcile_weights(&self, done: &Done) -> Result<HashMap<ChangeNo, i64>, StoreError> {
+        let parties: BTreeSet<i32> =
+            done.reconciles.iter().flat_map(|one| [one.upstream.0, one.downstream.0]).collect();
+        let parties: Vec<i32> = parties.into_iter().collect();
+        let rows = self.query_unless(parties.is_empty(), statements::SETTINGS_COUNT, [&parties]).await?;
+        let counts: HashMap<i32, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let count = |organization: OrganizationNo| counts.get(&organization.0).copied().unwrap_or(0);
+        Ok(done.reconciles.iter().map(|one| (one.no, count(one.upstream) + count(one.downstream))).collect())
+    }
+
+    async fn save_jobs(
+        &self,
+        catalogue: &Catalogue,
+        done: &Done,
+        attempts: &Attempts,
+        names: &HashMap<OrganizationNo, String>,
+    ) -> Result<(), StoreError> {
+        let jobs = &done.jobs;
+        let causes: Vec<i64> = jobs.iter().map(|job| job.cause.0).collect();
+        let organizations: Vec<i32> = jobs.iter().map(|job| job.organization.0).collect();
+        let states: Vec<&str> =
+            jobs.iter().map(|job| if job.rejected { "discarded" } else { "succeeded" }).collect();
+        let attempts: Vec<i32> = jobs
+            .iter()
+            .map(|job| attempts.get(&(job.cause, job.organization)).copied().unwrap_or(0) + 1)
+            .collect();
+        let added: Vec<i32> = jobs.iter().map(|job| job.counts.added).collect();
+        let changed: Vec<i32> = jobs.iter().map(|job| job.counts.changed).collect();
+        let removed: Vec<i32> = jobs.iter().map(|job| job.counts.removed).collect();
+        let unchanged: Vec<i32> = jobs.iter().map(|job| job.counts.unchanged).collect();
+        let kept_own: Vec<i32> = jobs.iter().map(|job| job.counts.kept_own).collect();
+        let declined: Vec<i32> = jobs.iter().map(|job| job.counts.declined).collect();
+        let reasons: HashMap<CauseNo, String> = done
+            .verdicts
+            .iter()
+            .filter_map(|(event, verdict)| match verdict {
+                Verdict::Rejected(found) => {
+                    Some((CauseNo::from(*event), found_wrong_text(catalogue, found, names).1))
+                }
+                Verdict::Applied | Verdict::Superseded | Verdict::Locked => None,
+            })
+            .collect();
+        let errors: Vec<Option<&str>> = jobs
+            .iter()
+            .map(|job| reasons.get(&job.cause).filter(|_| job.rejected).map(String::as_str))
+            .collect();
+        let skipped: Vec<Option<String>> =
+            jobs.iter().map(|job| job.skipped.map(|skipped| skipped_text(skipped, names))).collect();
+
+        let displaced: Vec<_> = jobs
+            .iter()
+            .flat_map(|job| job.displaced.iter().map(move |one| (job.cause, job.organization, one)))
+            .collect();
+        let archive_causes: Vec<i64> = displaced.iter().map(|(cause, _, _)| cause.0).collect();
+        let archive = Columns {
+            organizations: displaced.iter().map(|(_, organization, _)| organization.0).collect(),
+            categories: displaced.iter().map(|(_, _, one)| catalogue.name(one.category)).collect(),
+            keys: displaced.iter().map(|(_, _, one)| &*one.key).collect(),
+        };
+        let values: Vec<Uuid> = displaced.iter().map(|(_, _, one)| uuid(one.entry.value)).collect();
+        let origins: Vec<Option<i32>> =
+            displaced.iter().map(|(_, _, one)| one.entry.origin.map(|no| no.0)).collect();
+        let events: Vec<i64> = displaced.iter().map(|(_, _, one)| one.entry.written_by.0).collect();
+        tokio::try_join!(
+            self.execute_unless(
+                jobs.is_empty(),
+                statements::JOBS_ADD,
+                [
+                    &causes,
+                    &organizations,
+                    &states,
+                    &attempts,
+                    &added,
+                    &changed,
+                    &removed,
+                    &unchanged,
+                    &kept_own,
+                    &declined,
+                    &skipped,
+                    &errors,
+                ],
+            ),
+            self.execute_unless(
+                displaced.is_empty(),
+                statements::SETTINGS_ARCHIVE,
+                [
+                    &archive_causes,
+                    &archive.organizations,
+                    &archive.categories,
+                    &archive.keys,
+                    &values,
+                    &origins,
+                    &events
+                ],
+            ),
+        )?;
+        Ok(())
+    }
+
+    async fn save_verdicts(
+        &self,
+        catalogue: &Catalogue,
+        done: &Done,
+        names: &HashMap<OrganizationNo, String>,
+    ) -> Result<(), StoreError> {
+        let (mut settled, mut verdicts) = (Vec::new(), Vec::new());
+        let (mut wrong, mut codes, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
+        for (event, verdict) in &done.verdicts {
+            verdicts.push(match verdict {
+                Verdict::Applied => continue,
+                Verdict::Superseded => "superseded",
+                Verdict::Locked => "locked",
+                Verdict::Rejected(found) => {
+                    let (code, reason) = found_wrong_text(catalogue, found, names);
+                    wrong.push(event.0);
+                    codes.push(code.name());
+                    reasons.push(reason);
+                    "rejected"
+                }
+            });
+            settled.push(event.0);
+        }
+        tokio::try_join!(
+            self.execute_unless(settled.is_empty(), statements::EVENTS_SETTLE, [&settled, &verdicts]),
+            self.execute_unless(
+                wrong.is_empty(),
+                statements::REJECTED_ADD_EVENTS,
+                [&wrong, &codes, &reasons]
+            ),
+        )?;
+        Ok(())
+    }
+
+    /// The names of the organizations that messages to people name.
+    async fn names(&self, done: &Done) -> Result<HashMap<OrganizationNo, String>, StoreError> {
+        let mut named: BTreeSet<i32> = BTreeSet::new();
+        for job in &done.jobs {
+            if let Some(Skipped::Locked { by }) = job.skipped {
+                named.insert(by.0);
+            }
+        }
+        for (_, verdict) in &done.verdicts {
+            match verdict {
+                Verdict::Rejected(FoundWrong::ExclusiveConflict {
+                    upstream, downstream, in_the_way, ..
+                }) => {
+                    named.extend([upstream.0, downstream.0, in_the_way.0]);
+                }
+                Verdict::Rejected(FoundWrong::PartnershipCycle { path }) => {
+                    named.extend(path.iter().map(|no| no.0));
+                }
+                Verdict::Rejected(FoundWrong::EmptySnapshot { organization, .. }) => {
+                    named.insert(organization.0);
+                }
+                Verdict::Applied | Verdict::Superseded | Verdict::Locked => {}
+            }
+        }
+        let named: Vec<i32> = named.into_iter().collect();
+        let rows = self.query_unless(named.is_empty(), statements::ORGANIZATIONS_NAME, [&named]).await?;
+        Ok(rows.iter().map(|row| (organization(row), row.get("organization_id"))).collect())
+    }
+}
+
+fn uuid(value: ValueId) -> Uuid {
+    Uuid::from_u128(value.0)
+}
+
+/// The columns of `changes_add`.
+#[derive(Default)]
+struct ChangeColumns<'a> {
+    nos: Vec<i64>,
+    events: Vec<i64>,
+    causes: Vec<i64>,
+    organizations: Vec<i32>,
+    categories: Vec<Option<&'a str>>,
+    downstreams: Vec<Option<i32>>,
+    beginnings: Vec<Option<&'static str>>,
+    merges: Vec<bool>,
+    payloads: Vec<Option<String>>,
+}
+
+impl ChangeColumns<'_> {
+    fn push(&mut self, no: ChangeNo, event: EventNo, cause: CauseNo, organization: OrganizationNo) {
+        self.nos.push(no.0);
+        self.events.push(event.0);
+        self.causes.push(cause.0);
+        self.organizations.push(organization.0);
+    }
+}
