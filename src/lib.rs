@@ -1,4 +1,47 @@
-//! channel-sync keeps the settings of channel partners in step with their channel managers.
+//! channel-sync keeps the settings of channel partners (downstreams) in step with those of their channel managers
+//! (upstreams): events come in from RabbitMQ, settings and results go out to Postgres.
+//!
+//! Every organization is an actor whose mailbox lies in Postgres. One loop turns messages into events, each with a
+//! letter in the mailbox that it is for. The other takes letters, lets the pure core decide, and writes what follows:
+//! settings, results, and letters to the mailboxes of downstreams.
+//!
+//! ```text
+//! bytes ─▶ contract::decode ─▶ Store::take_in ─▶ event + letter            then the acknowledgement
+//!                                                       │
+//!       ┌───────────────────────────────────────────────┘
+//!       ▼
+//! lock shards ─▶ take letters ─▶ load ─▶ mailbox::work ─▶ save             one transaction
+//!                      ▲                                    │
+//!                      └───────── letters that follow ◀─────┘
+//! ```
+//!
+//! | module | its one job |
+//! |---|---|
+//! | [`domain`] | the rules, pure: no I/O, no async, no clock, no randomness |
+//! | [`contract`] | bytes and properties into an event or a rejection |
+//! | [`store`] | Postgres: takes in, loads, saves, reads; decides nothing |
+//! | [`broker`] | RabbitMQ: a link that is built anew as often as it breaks, and publishing with confirms |
+//! | [`flow`] | the two loops, made of steps that a test can drive by hand |
+//! | [`operations`] | what an operator can ask and do |
+//! | [`http`] | whether the service lives, and whether it is ready |
+//! | [`service`] | builds everything, owns the tasks, stops them in order |
+//! | [`cli`] | the command line: a thin layer over `operations` and `service` |
+//! | [`config`] | defaults, a file and the environment into a checked configuration |
+//! | [`delay`] | growing pauses |
+//! | [`telemetry`] | log records |
+//!
+//! Dependencies point one way. `broker` and `store` do not know each other, `contract` knows only `domain`, and
+//! `domain` knows nobody:
+//!
+//! ```text
+//! cli ─▶ service ─▶ flow, http ─▶ broker, store ─▶ contract ─▶ domain
+//!  └───▶ operations ────────────────▲
+//! ```
+//!
+//! Begin reading at [`domain::policy::rule`], the rules table; [`domain::decide`], what the rules do;
+//! [`domain::mailbox::work`], the order in which they do it; and [`flow::executor::Executor::step`], a batch from lock
+//! to commit. `ARCHITECTURE.md` has the whole: invariants, why batches are as if they ran one after another, and what
+//! a crash does.
 
 pub mod broker;
 pub mod cli;

@@ -15,3 +15,4 @@ mod rejections;
 mod rules;
 mod sequences;
 mod statements;
+mod steps;

@@ -1,0 +1,173 @@
+//! The steps of ingest and executor, driven by hand against a real database.
+
+use std::sync::Arc;
+
+use channel_sync::contract::{Limits, Message};
+use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
+use channel_sync::flow::executor::{BatchLimits, Executor, Step};
+use channel_sync::flow::ingest::Ingest;
+use channel_sync::store::Store;
+use channel_sync::store::intake::Taken;
+use serde_json::json;
+use tokio_postgres::Client;
+
+use crate::support::database::Database;
+use crate::support::events::{edit, partnership, raw};
+use crate::support::platform::lines;
+
+struct Steps {
+    // Dropped last: the database goes when nobody is connected.
+    store: Store,
+    ingest: Ingest,
+    executor: Executor,
+    client: Client,
+    database: Database,
+}
+
+impl Steps {
+    async fn start() -> Self {
+        Self::with_limits(BatchLimits { letters_max: 1000, writes_max: 20_000 }).await
+    }
+
+    async fn with_limits(limits: BatchLimits) -> Self {
+        let database = Database::create().await;
+        let store = database.store();
+        let catalogue = Arc::new(Catalogue::parse(BUILT_IN).unwrap());
+        let ingest = Ingest::new(store.clone(), Arc::clone(&catalogue), Limits::default());
+        let executor = Executor::new(store.clone(), catalogue, limits);
+        let client = database.client().await;
+        client.batch_execute("set search_path = channel_sync").await.unwrap();
+        Self { store, ingest, executor, client, database }
+    }
+
+    async fn take_in(&self, messages: impl IntoIterator<Item = Message>) -> Vec<Taken> {
+        self.ingest.take_in(&self.ingest.decode(messages)).await.unwrap()
+    }
+
+    async fn apply(&self, messages: impl IntoIterator<Item = Message>) {
+        self.take_in(messages).await;
+        self.executor.settle().await.unwrap();
+    }
+
+    async fn lines(&self, query: &str) -> String {
+        lines(&self.client, query).await
+    }
+
+    /// Helios with one module, and strict partners a to e.
+    async fn with_partners() -> Self {
+        let steps = Self::start().await;
+        steps.apply([edit("first", "helios", "equipment", &[("m", json!(1))])]).await;
+        let partners = ["a", "b", "c", "d", "e"];
+        steps.apply(partners.map(|name| partnership(&format!("p-{name}"), "helios", name, "strict"))).await;
+        steps
+    }
+
+    async fn values_of_m(&self) -> String {
+        let query = "select organization_id, value from setting_view where key = 'm' order by 1";
+        self.lines(query).await.replace('\n', ", ")
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_letter_that_is_not_due_holds_up_nobody_else() {
+    let steps = Steps::with_partners().await;
+    // As a retry would be: a letter of c's own that is due in an hour.
+    steps.take_in([edit("held", "c", "licenses", &[("l", json!(1))])]).await;
+    let hold = "update letter set run_at = now() + interval '1 hour', attempts = 1, last_error = 'once'";
+    steps.client.batch_execute(hold).await.unwrap();
+
+    steps.apply([edit("second", "helios", "equipment", &[("m", json!(2))])]).await;
+    steps.apply([edit("third", "helios", "equipment", &[("m", json!(3))])]).await;
+    assert_eq!(steps.values_of_m().await, "a | 3, b | 3, c | 1, d | 3, e | 3, helios | 3, ");
+    let waiting = "select event_id, kind, organization_id, state, attempts, last_error from job_view
+                    where state in ('pending', 'retrying') order by created_at, event_id";
+    assert_eq!(
+        steps.lines(waiting).await,
+        "held | own-change | c | retrying | 1 | once\n\
+         second | sync-change | c | pending | 0 | -\n\
+         third | sync-change | c | pending | 0 | -\n"
+    );
+    let states = "select event_id, state, jobs_total, jobs_succeeded from event_view
+                   where event_id in ('held', 'second') order by 1";
+    assert_eq!(steps.lines(states).await, "held | accepted | 1 | 0\nsecond | syncing | 6 | 5\n");
+
+    steps.client.batch_execute("update letter set run_at = now()").await.unwrap();
+    steps.executor.settle().await.unwrap();
+    assert_eq!(steps.values_of_m().await, "a | 3, b | 3, c | 3, d | 3, e | 3, helios | 3, ");
+    let order = "select e.event_id, j.attempts from job j join organization o using (organization_no)
+                   left join change c on c.change_no = j.cause_no
+                   join event e on e.event_no = coalesce(c.event_no, j.cause_no)
+                  where o.organization_id = 'c' order by j.job_no desc limit 3";
+    assert_eq!(steps.lines(order).await, "third | 1\nsecond | 1\nheld | 2\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn shards_that_another_worker_has_are_left_to_it() {
+    let steps = Steps::with_partners().await;
+    steps.take_in([edit("second", "helios", "equipment", &[("m", json!(2))])]).await;
+    steps.executor.step().await.unwrap();
+    let mut other = steps.store.session().await.unwrap();
+    let transaction = other.begin().await.unwrap();
+    let due = transaction.shards_due(10).await.unwrap();
+    assert_eq!(due.len(), 5, "five partners, of numbers in a row, live in five shards");
+    let taken = transaction.lock_shards(&[due[0].shard, due[1].shard]).await.unwrap();
+    assert_eq!(taken.len(), 2);
+
+    let step = steps.executor.step().await.unwrap();
+    assert_eq!((step.jobs, step.letters_done), (3, 3));
+    let blocked = steps.executor.step().await.unwrap();
+    assert_eq!(blocked, Step { saw_due: true, ..Step::default() });
+    // The other worker dies: its locks go, its letters are still there.
+    drop(transaction);
+    drop(other);
+    steps.executor.settle().await.unwrap();
+    assert_eq!(steps.values_of_m().await, "a | 2, b | 2, c | 2, d | 2, e | 2, helios | 2, ");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn two_consumers_that_take_in_the_same_messages_at_once_take_them_in_once() {
+    let steps = Steps::start().await;
+    let messages: Vec<Message> = (0..50)
+        .map(|no| edit(&format!("e{no}"), &format!("org-{}", no % 7), "equipment", &[("k", json!(no))]))
+        .collect();
+    let (one, other) = tokio::join!(steps.take_in(messages.clone()), steps.take_in(messages));
+    for (place, (one, other)) in one.iter().zip(&other).enumerate() {
+        let accepted = [one, other].iter().filter(|taken| matches!(taken, Taken::Accepted(_))).count();
+        let duplicates = [one, other].iter().filter(|taken| matches!(taken, Taken::Duplicate)).count();
+        assert_eq!((accepted, duplicates), (1, 1), "message {place}: {one:?}, {other:?}");
+    }
+    assert_eq!(steps.lines("select count(*), count(distinct cause_no) from letter").await, "50 | 50\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn a_rejected_message_that_is_delivered_again_is_stored_once() {
+    let steps = Steps::start().await;
+    let mut message = raw(b"no JSON");
+    message.properties.redelivered = Some(false);
+    steps.take_in([message.clone()]).await;
+    message.properties.redelivered = Some(true);
+    steps.take_in([message.clone()]).await;
+    assert_eq!(steps.lines("select count(*) from rejected_message").await, "1\n");
+    // Published twice, it is two messages.
+    message.properties.redelivered = Some(false);
+    steps.take_in([message]).await;
+    assert_eq!(steps.lines("select count(*) from rejected_message").await, "2\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn small_batches_come_to_the_same() {
+    let steps = Steps::with_limits(BatchLimits { letters_max: 1, writes_max: 1 }).await;
+    let partners = ["a", "b", "c", "d", "e"];
+    steps.take_in([edit("first", "helios", "equipment", &[("m", json!(1)), ("n", json!(1))])]).await;
+    steps.take_in(partners.map(|name| partnership(&format!("p-{name}"), "helios", name, "strict"))).await;
+    steps.take_in([edit("second", "helios", "equipment", &[("m", json!(2))])]).await;
+    steps.take_in(partners.map(|name| partnership(&format!("q-{name}"), "helios", name, "flexible"))).await;
+    steps.executor.settle().await.unwrap();
+    assert_eq!(steps.values_of_m().await, "a | 2, b | 2, c | 2, d | 2, e | 2, helios | 2, ");
+    assert_eq!(steps.lines("select count(*) from letter").await, "0\n");
+    drop(steps.database);
+}
