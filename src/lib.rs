@@ -1,9 +1,9 @@
-//! channel-sync keeps the settings of channel partners (downstreams) in step with those of their channel managers
-//! (upstreams): events come in from RabbitMQ, settings and results go out to Postgres.
+//! channel-sync keeps the settings of channel partners (downstreams) in step with those of their channel
+//! managers (upstreams): events come in from RabbitMQ, settings and results go out to Postgres.
 //!
-//! Every organization is an actor whose mailbox lies in Postgres. One loop turns messages into events, each with a
-//! letter in the mailbox that it is for. The other takes letters, lets the pure core decide, and writes what follows:
-//! settings, results, and letters to the mailboxes of downstreams.
+//! Every organization is an actor whose mailbox lies in Postgres. One loop turns messages into events, each
+//! with a letter in the mailbox that it is for. The other takes letters, lets the pure core decide, and
+//! writes what follows: settings, results, and letters to the mailboxes of downstreams.
 //!
 //! ```text
 //! bytes ─▶ contract::decode ─▶ Store::take_in ─▶ event + letter            then the acknowledgement
@@ -30,8 +30,8 @@
 //! | [`delay`] | growing pauses |
 //! | [`telemetry`] | log records |
 //!
-//! Dependencies point one way. `broker` and `store` do not know each other, `contract` knows only `domain`, and
-//! `domain` knows nobody:
+//! Dependencies point one way. `broker` and `store` do not know each other, `contract` knows only `domain`,
+//! and `domain` knows nobody:
 //!
 //! ```text
 //! cli ─▶ service ─▶ flow, http ─▶ broker, store ─▶ contract ─▶ domain
@@ -39,9 +39,9 @@
 //! ```
 //!
 //! Begin reading at [`domain::policy::rule`], the rules table; [`domain::decide`], what the rules do;
-//! [`domain::mailbox::work`], the order in which they do it; and [`flow::executor::Executor::step`], a batch from lock
-//! to commit. `ARCHITECTURE.md` has the whole: invariants, why batches are as if they ran one after another, and what
-//! a crash does.
+//! [`domain::mailbox::work`], the order in which they do it; and [`flow::executor::Executor::step`], a batch
+//! from lock to commit. `ARCHITECTURE.md` has the whole: invariants, why batches are as if they ran one
+//! after another, and what a crash does.
 
 pub mod broker;
 pub mod cli;

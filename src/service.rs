@@ -60,7 +60,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Waits for the database, then starts everything. The broker's link may still be on its way.
+    /// Listens for HTTP, waits for the database, then starts everything. The broker's link may still be on
+    /// its way.
     ///
     /// # Errors
     /// Where it cannot start for a reason that does not go away by itself.
@@ -68,13 +69,14 @@ impl Service {
         let store = Store::new(&config.database).context("read database.url")?;
         let catalogue = Arc::new(config.catalogue.clone());
         let trouble = || Delays::new(config.retry.delay_min, config.retry.delay_max);
-        prepare(&store, config, migrate, trouble()).await?;
         let mut service = Self { stop: CancellationToken::new(), tasks: JoinSet::new(), http_address: None };
-
         let mut link = Link::new(&config.broker);
+        // First of all, so that health can be asked for while the database is not there yet.
         if let Some(listen) = config.http.listen {
             service.listen(listen, Health { store: store.clone(), link: link.state() }).await?;
         }
+        prepare(&store, config, migrate, trouble()).await?;
+
         let wake = Arc::new(Notify::new());
         let stop = &service.stop;
         service.tasks.spawn(listen_for_letters(store.clone(), Arc::clone(&wake), trouble(), stop.clone()));

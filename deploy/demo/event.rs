@@ -107,7 +107,7 @@ impl Event {
             Flags::Flexible => ("active", true, true, Some(true), "flexible"),
             Flags::Strict => ("active", true, true, Some(false), "strict"),
             Flags::SyncOff => ("active", true, false, None, "data sync off"),
-            Flags::Ended => ("ended", true, false, None, "ended"),
+            Flags::Ended => ("ended", true, true, Some(false), "ended"),
         };
         let data = json!({
             "upstream_id": upstream, "downstream_id": downstream, "status": status,

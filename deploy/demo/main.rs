@@ -77,7 +77,7 @@ async fn run(keep: bool) -> Result<ExitCode> {
     };
     let as_the_rules_say = told?;
     if keep {
-        invite(report, &config, &service);
+        invite(report, &config, &service).await;
         tokio::select! {
             () = interrupted() => {}
             ended = ended(&mut service) => ended?,
@@ -92,9 +92,8 @@ async fn run(keep: bool) -> Result<ExitCode> {
 async fn tell(report: Report, config: &Config, service: &mut Service) -> Result<bool> {
     let ready = service.ready().await?;
     report.detail(&format!(
-        "the service was ready after {:.1} s; its pages: http://{}/; its log: {}",
+        "the service is ready after {:.1} s; its log: {}",
         ready.as_secs_f64(),
-        service.address(),
         service.log().display()
     ));
     let database = Database::connect(config.database.url.expose()).await?;
@@ -107,14 +106,30 @@ async fn tell(report: Report, config: &Config, service: &mut Service) -> Result<
 }
 
 /// How to go on playing.
-fn invite(report: Report, config: &Config, service: &Service) {
-    report.say("The service stays up until Ctrl-C. In another terminal:");
-    let program = service.program().display();
-    report.verbatim(&[
-        format!("export AMQP_URL='{}'", config.broker.url.expose()),
-        format!("export DATABASE_URL='{}'", config.database.url.expose()),
-        format!("alias channel-sync='{program}'"),
-    ]);
+async fn invite(report: Report, config: &Config, service: &Service) {
+    let new_adder = r#"{"specversion":"1.0","id":"me-1","source":"//me","type":"setting-changed","data":
+    {"organization_id":"helios","category":"adders","changes":[
+    {"op":"set","key":"snow-load","value":{"usd":300}}]}}"#;
+    report.say("The service stays up until Ctrl-C. To go on playing, in another terminal:");
+    report.verbatim(&format!(
+        "export AMQP_URL='{}'\nexport DATABASE_URL='{}'\nalias channel-sync='{}'",
+        config.broker.url.expose(),
+        config.database.url.expose(),
+        service.program().display()
+    ));
+    if let Some(pages) = service.pages().await {
+        report.say(&format!("Its pages: {pages}"));
+    }
+    report.say("What Keystone's beginning brought whom, what the reseller's partner has, what was rejected:");
+    report.verbatim(
+        "channel-sync status\n\
+         channel-sync events show helios-keystone-1\n\
+         channel-sync settings harbor --category adders\n\
+         channel-sync jobs list --organization bright-roofs\n\
+         channel-sync rejected list",
+    );
+    report.say("Helios has a new adder. Who gets it?");
+    report.verbatim(&format!("echo '{new_adder}' | channel-sync publish -\nchannel-sync events show me-1"));
 }
 
 /// Ctrl-C, being told to end, or the terminal gone.

@@ -71,10 +71,10 @@ impl Report {
         self.marked(&self.painted(DIM, "·"), text);
     }
 
-    /// Lines that must not be wrapped, since they are to be copied.
-    pub(crate) fn verbatim(self, lines: &[String]) {
+    /// Text that must not be wrapped, since it is to be copied.
+    pub(crate) fn verbatim(self, text: &str) {
         self.line("");
-        for line in lines {
+        for line in text.lines() {
             self.line(&format!("{INDENT}{line}"));
         }
     }

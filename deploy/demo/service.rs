@@ -55,11 +55,6 @@ impl Service {
         Ok(Self { child, address, program, log })
     }
 
-    /// Where it serves HTTP.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
     /// The program that runs.
     pub(crate) fn program(&self) -> &Path {
         &self.program
@@ -88,6 +83,13 @@ impl Service {
             );
             sleep(POLL).await;
         }
+    }
+
+    /// The address of its pages, where it has any.
+    pub(crate) async fn pages(&self) -> Option<String> {
+        let pages = format!("http://{}/", self.address);
+        let answer = reqwest::get(&pages).await.ok()?;
+        answer.status().is_success().then_some(pages)
     }
 
     /// Fails where the service has ended.

@@ -110,8 +110,11 @@ impl<'a> Stage<'a> {
         let outcomes = self.outcomes(events, begin).await?;
         self.step.waited = begin.elapsed();
         self.step.events = events.len();
-        if self.database.jobs(&duplicates).await?.len() != jobs_before {
-            self.differs(&format!("{}: seen before, and done again", duplicates.join(", ")));
+        for id in &duplicates {
+            let rejected = self.database.rejected(&format!("\"{id}\"")).await?;
+            if rejected.is_some() || self.database.jobs(&duplicates).await?.len() != jobs_before {
+                self.differs(&format!("{id}: a duplicate, and not taken for one"));
+            }
         }
         // The id of a duplicate is that of an event of an earlier step.
         let fresh = events.iter().filter(|event| matches!(event.fate, Fate::State(_)));

@@ -463,7 +463,7 @@ async fn flags_change(stage: &mut Stage<'_>) -> Result<()> {
         ])
         .await?;
 
-    stage.report.say("Who is free may edit. Who is left hears no more.");
+    stage.report.say("Who is free may edit. A partnership that has ended brings nothing more.");
     let steep_roof = json!({ "name": "Steep roof", "usd": 1020 });
     let lift = json!({ "name": "Lift rental", "usd": 560 });
     let battery = json!({ "usd_per_kwh": 690 });

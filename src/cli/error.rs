@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::words;
+use crate::broker::BrokerError;
 use crate::config::{Config, ConfigProblems};
 use crate::operations::{OperationError, PublishError};
 use crate::store::StoreError;
@@ -97,10 +98,35 @@ impl Failure {
                 Self::new(format!("cannot reach the broker {url}; nothing was published"))
                     .caused_by(cause.to_string())
             }
+            PublishError::Refused(cause) => {
+                Self::new(format!("the broker {url} refuses; nothing was published"))
+                    .caused_by(cause.to_string())
+            }
             PublishError::Broken { error: cause, .. } => Self::new(error.to_string())
                 .caused_by(cause.to_string())
                 .hint("publish the same again: an event that comes twice takes effect once"),
         }
+    }
+
+    /// The service could not start, or ended by itself.
+    pub(super) fn service(config: &Config, error: &anyhow::Error) -> Self {
+        if let Some(error) = error.downcast_ref::<StoreError>() {
+            return Self::store(config, error);
+        }
+        if let Some(error) = error.downcast_ref::<BrokerError>() {
+            return Self::new(format!("cannot use the broker {}", config.broker.url))
+                .caused_by(error.to_string());
+        }
+        let mut said = error.to_string();
+        let mut failure = Self::new(said.clone());
+        for cause in error.chain().skip(1).map(ToString::to_string) {
+            // Many errors say what their source says.
+            if !said.contains(&cause) {
+                said.push_str(&cause);
+                failure = failure.caused_by(cause);
+            }
+        }
+        failure
     }
 
     /// Says it on stderr; returns the exit code.
@@ -131,21 +157,5 @@ impl Failure {
 impl From<ConfigProblems> for Failure {
     fn from(problems: ConfigProblems) -> Self {
         Self::Configuration(problems)
-    }
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        let mut said = error.to_string();
-        let mut failure = Self::new(said.clone());
-        for cause in error.chain().skip(1) {
-            // Many errors say what their source says.
-            let cause = cause.to_string();
-            if !said.contains(&cause) && cause != "db error" {
-                failure = failure.caused_by(cause.clone());
-                said.push_str(&cause);
-            }
-        }
-        failure
     }
 }

@@ -8,7 +8,7 @@ use super::error::Failure;
 use super::output::{self, Content, Output};
 use super::{Format, Limit, jobs, names, open, words};
 use crate::config::Config;
-use crate::operations::{self, EventDetail, EventJobRow, EventQuery, EventState, LIMIT_MAX};
+use crate::operations::{self, EventDetail, EventJobRow, EventQuery, EventState, JobState, LIMIT_MAX};
 
 /// `events …`.
 #[derive(Debug, Subcommand)]
@@ -37,7 +37,7 @@ pub(super) struct ListArgs {
     limit: Limit,
     /// Go on where the end of a list said
     #[arg(long, value_name = "CURSOR")]
-    after: Option<String>,
+    after: Option<u64>,
     #[command(flatten)]
     format: Format,
 }
@@ -75,7 +75,7 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
     let query = EventQuery {
         state: arguments.state,
         organization_id: arguments.organization.clone(),
-        after: arguments.after.clone(),
+        after: arguments.after.map(|cursor| cursor.to_string()),
         limit: arguments.limit.limit,
     };
     let page = operations::events(&open(config)?, &query)
@@ -98,7 +98,6 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
         return Output::text().line(&line).finish();
     } else {
         let output = Output::text();
-        let now = output.now;
         let table = page
             .items
             .iter()
@@ -112,7 +111,7 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
                     Content::name_or_empty(row.category.as_ref()),
                     Content::State(row.state.clone()),
                     Content::name(format!("{}/{}{failed}", row.jobs_succeeded, row.jobs_total)),
-                    Content::name(words::time(row.received_at, now)),
+                    output.time_in_table(row.received_at),
                 ]
             })
             .collect();
@@ -135,13 +134,6 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
     }
     let EventDetail { event, downstream_id, traceparent, jobs, jobs_left_off } = &detail;
     let output = Output::text();
-    let waiting = event.jobs_total - event.jobs_succeeded - event.jobs_failed;
-    let mut counts = format!("{} in all, {} succeeded", event.jobs_total, event.jobs_succeeded);
-    for (number, name) in [(event.jobs_failed, "failed"), (waiting, "neither")] {
-        if number > 0 {
-            counts.push_str(&format!(", {number} {name}"));
-        }
-    }
     let role = if downstream_id.is_some() { "upstream" } else { "organization" };
     let pairs = vec![
         ("event", Content::name(&event.event_id)),
@@ -154,7 +146,7 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
         ("received", output.time(event.received_at)),
         ("finished", output.time_or_empty(event.finished_at)),
         ("trace", Content::name_or_empty(traceparent.as_ref())),
-        ("jobs", Content::name(counts)),
+        ("jobs", Content::name(counts(&detail))),
     ];
     let now = output.now;
     let mut output = output.pairs(pairs);
@@ -177,13 +169,39 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
             output.raw("\n").table(&["organization", "kind", "category", "state", "job", "outcome"], table);
     }
     if *jobs_left_off > 0 {
-        let id = &event.event_id;
         output = output.line(&format!(
-            "… and {}: channel-sync jobs list --event {id}",
-            words::count(*jobs_left_off, "more job")
+            "… and {}: channel-sync jobs list --event {} --source {}",
+            words::count(*jobs_left_off, "more job"),
+            words::argument(&event.event_id),
+            words::argument(&event.source)
         ));
     }
     output.finish()
+}
+
+/// How many jobs the event has, by state as far as they are at hand.
+fn counts(detail: &EventDetail) -> String {
+    let event = &detail.event;
+    let mut by_state: Vec<(i32, &str)> = Vec::new();
+    if detail.jobs_left_off == 0 {
+        for state in JobState::NAMES {
+            let count = detail.jobs.iter().filter(|row| row.job.state == *state).count();
+            by_state.push((i32::try_from(count).unwrap_or(i32::MAX), state));
+        }
+    } else {
+        let others = event.jobs_total - event.jobs_succeeded - event.jobs_failed;
+        by_state.extend([
+            (event.jobs_succeeded, "succeeded"),
+            (event.jobs_failed, "failed"),
+            (others, "others"),
+        ]);
+    }
+    let by_state: Vec<String> = by_state
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, state)| format!("{} {state}", words::number((*count).into())))
+        .collect();
+    if by_state.is_empty() { "none".to_owned() } else { by_state.join(", ") }
 }
 
 /// The jobs, each below the one that it follows from, with the lines of the tree that stand before its name.

@@ -24,6 +24,8 @@ pub(super) enum JobsCommand {
 /// `jobs list`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+`when` is when the job was finished or, before that, when its cause was made.
+
 Examples:
   channel-sync jobs list --state failed
   channel-sync jobs list --organization pac-energy --limit 10
@@ -107,22 +109,13 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
                     Content::name_or_empty(row.category.as_ref()),
                     Content::State(row.state.clone()),
                     Content::name(&row.event_id),
-                    Content::name(words::time(row.finished_at.unwrap_or(row.created_at), now)),
+                    output.time_in_table(row.finished_at.unwrap_or(row.created_at)),
                     Content::Long(outcome(row, now)),
                 ]
             })
             .collect();
-        let header = [
-            "job",
-            "kind",
-            "organization",
-            "upstream",
-            "category",
-            "state",
-            "event",
-            "made or finished",
-            "outcome",
-        ];
+        let header =
+            ["job", "kind", "organization", "upstream", "category", "state", "event", "when", "outcome"];
         output.table(&header, table).finish()?;
     }
     if let Some(next) = page.next {
@@ -165,8 +158,11 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
     let output = Output::text();
     let way: Vec<String> =
         way.iter().map(|step| format!("{} ({})", step.organization_id, step.idempotency_key)).collect();
-    let following: Vec<String> =
-        following.iter().map(|row| format!("{} {}", words::number(row.count), row.name)).collect();
+    let led_to = match following.values().sum() {
+        0_i64 => Content::Empty,
+        jobs => Content::name(format!("{}: {}", words::count(jobs, "job"), words::counts(following))),
+    };
+    let result = job.result.as_ref().map(words::result);
     let pairs = vec![
         ("job", Content::name(&job.idempotency_key)),
         ("kind", Content::name(&job.kind)),
@@ -177,15 +173,12 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
         ("follows from", if way.is_empty() { Content::Empty } else { Content::name(way.join(" → ")) }),
         ("state", Content::State(job.state.clone())),
         ("attempts", Content::name(job.attempts.to_string())),
-        ("result", job.result.as_ref().map_or(Content::Empty, |result| Content::name(words::result(result)))),
+        ("result", result.filter(|result| !result.is_empty()).map_or(Content::Empty, Content::Name)),
         ("last error", Content::name_or_empty(job.last_error.as_ref())),
         ("made", output.time(job.created_at)),
-        ("runs", output.time_or_empty(job.run_at)),
+        ("due", output.time_or_empty(job.run_at)),
         ("finished", output.time_or_empty(job.finished_at)),
-        (
-            "brought on",
-            if following.is_empty() { Content::Empty } else { Content::name(following.join(", ")) },
-        ),
+        ("led to", led_to),
     ];
     let mut output = output.pairs(pairs);
     if !changes.is_empty() {

@@ -67,7 +67,7 @@ Examples:
 )]
 struct Cli {
     /// Read this configuration file
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -181,7 +181,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Run { migrate } => {
             telemetry::init(&config.log);
-            block_on(service::run(config, migrate))?.map_err(Failure::from)
+            block_on(service::run(config.clone(), migrate))?
+                .map_err(|error| Failure::service(&config, &error))
         }
         Command::Migrate => block_on(migrate(&config))?,
         Command::Publish(arguments) => publish::publish(&config, &arguments),

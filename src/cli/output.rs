@@ -15,10 +15,17 @@ use super::words;
 /// How wide a value or a text may be in a table on a terminal.
 const CELL_WIDTH_MAX: usize = 60;
 
+/// How narrow such a column may become before names are cut too.
+const LONG_WIDTH_MIN: u16 = 8;
+
+/// How wide a terminal must be for times in tables to be given twice, as time and as distance.
+const TIMES_WIDTH_MIN: u16 = 140;
+
 /// What is to be printed.
 pub(super) struct Output {
     text: String,
-    terminal: bool,
+    /// How wide the terminal is, where there is one.
+    width: Option<u16>,
     colours: bool,
     /// What "ago" counts from.
     pub(super) now: Timestamp,
@@ -50,8 +57,9 @@ impl Output {
     /// Nothing yet.
     pub(super) fn text() -> Self {
         let terminal = std::io::stdout().is_terminal();
+        let width = if terminal { Table::new().width() } else { None };
         let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { text: String::new(), terminal, colours, now: Timestamp::now() }
+        Self { text: String::new(), width, colours, now: Timestamp::now() }
     }
 
     /// A line, with control characters written out.
@@ -101,52 +109,49 @@ impl Output {
         self.rows(Some(header), rows, true)
     }
 
-    fn rows(mut self, header: Option<&[&str]>, rows: Vec<Vec<Content>>, cut: bool) -> Self {
-        if rows.is_empty() {
-            return self;
-        }
+    /// Rows in columns; with `fit`, one line a row that is no wider than the terminal.
+    fn rows(mut self, header: Option<&[&str]>, rows: Vec<Vec<Content>>, fit: bool) -> Self {
+        let width = self.width.filter(|_| fit);
         let mut table = Table::new();
-        table.load_style(comfy_table::presets::NOTHING);
-        if self.terminal && cut {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_truncation_indicator("…");
-        } else {
-            table.set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        if let Some(width) = width {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            table.set_truncation_indicator("…");
         }
-        if !self.colours {
+        if self.colours {
+            table.enforce_styling();
+        } else {
             table.force_no_tty();
-            if self.terminal
-                && cut
-                && let Some(width) = terminal_width()
-            {
-                table.set_width(width);
-            }
         }
         if let Some(header) = header {
-            let bold = |name: &&str| {
-                if self.colours { Cell::new(name).add_attribute(Attribute::Bold) } else { Cell::new(name) }
-            };
-            table.set_header(header.iter().map(bold));
+            let header = header.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold));
+            let mut header = Row::from(header);
+            header.max_height(1);
+            table.set_header(header);
         }
-        let columns = rows.first().map_or(0, Vec::len);
-        let mut fixed = vec![true; columns];
+        let mut fixed = vec![true; rows.first().map_or(0, Vec::len)];
         for row in rows {
             let mut cells = Row::new();
-            for (column, content) in row.into_iter().enumerate() {
-                if matches!(content, Content::Long(_))
-                    && let Some(fixed) = fixed.get_mut(column)
-                {
-                    *fixed = false;
-                }
-                cells.add_cell(self.cell(content, cut));
+            for (fixed, content) in fixed.iter_mut().zip(row) {
+                *fixed &= !matches!(content, Content::Long(_));
+                cells.add_cell(cell(content, width.is_some()));
             }
-            if cut {
+            if fit {
                 cells.max_height(1);
             }
             table.add_row(cells);
         }
-        for (column, fixed) in table.column_iter_mut().zip(fixed) {
+        // Names stay whole where there is room for that; else all columns but the first become narrower.
+        let needed: usize = table
+            .column_max_content_widths()
+            .iter()
+            .zip(&fixed)
+            .map(|(width, fixed)| usize::from(if *fixed { *width } else { LONG_WIDTH_MIN }) + 2)
+            .sum();
+        let room = width.is_some_and(|width| needed <= width.into());
+        for (place, (column, fixed)) in table.column_iter_mut().zip(fixed).enumerate() {
             column.set_padding((0, 2));
-            if fixed && self.terminal && cut {
+            if width.is_some() && fixed && (room || place == 0) {
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
@@ -157,21 +162,11 @@ impl Output {
         self
     }
 
-    fn cell(&self, content: Content, cut: bool) -> Cell {
-        match content {
-            Content::Empty => Cell::new(""),
-            Content::Name(text) => Cell::new(words::one_line(&text)),
-            Content::Long(text) => {
-                let text = words::one_line(&text);
-                Cell::new(if self.terminal && cut { words::cut(&text, CELL_WIDTH_MAX) } else { text })
-            }
-            Content::State(state) => {
-                let cell = Cell::new(&state);
-                match colour(&state).filter(|_| self.colours) {
-                    Some(colour) => cell.fg(colour),
-                    None => cell,
-                }
-            }
+    /// A time in a table.
+    pub(super) fn time_in_table(&self, at: Timestamp) -> Content {
+        match self.width {
+            Some(width) if width < TIMES_WIDTH_MIN => Content::name(words::distance(at, self.now)),
+            _ => self.time(at),
         }
     }
 
@@ -214,8 +209,22 @@ fn write(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-fn terminal_width() -> Option<u16> {
-    Table::new().width()
+fn cell(content: Content, cut: bool) -> Cell {
+    match content {
+        Content::Empty => Cell::new(""),
+        Content::Name(text) => Cell::new(words::one_line(&text)),
+        Content::Long(text) => {
+            let text = words::one_line(&text);
+            Cell::new(if cut { words::cut(&text, CELL_WIDTH_MAX) } else { text })
+        }
+        Content::State(state) => {
+            let cell = Cell::new(words::one_line(&state));
+            match colour(&state) {
+                Some(colour) => cell.fg(colour),
+                None => cell,
+            }
+        }
+    }
 }
 
 fn colour(state: &str) -> Option<Color> {
@@ -225,5 +234,45 @@ fn colour(state: &str) -> Option<Color> {
         "retrying" | "syncing" | "locked" => Some(Color::Yellow),
         "ignored" | "superseded" | "discarded" | "replayed" | "off" | "ended" => Some(Color::DarkGrey),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(width: Option<u16>, colours: bool) -> String {
+        let output = Output { text: String::new(), width, colours, now: Timestamp::UNIX_EPOCH };
+        let value = "0123456789".repeat(8);
+        let row = |key: &str, state: &str| {
+            vec![Content::name(key), Content::State(state.to_owned()), Content::Long(value.clone())]
+        };
+        output.table(&["key", "state", "value"], vec![row("a", "done"), row("module/x", "failed")]).text
+    }
+
+    #[test]
+    fn elsewhere_than_on_a_terminal_nothing_is_cut() {
+        let value = "0123456789".repeat(8);
+        let expected =
+            format!("key       state   value\na         done    {value}\nmodule/x  failed  {value}\n");
+        assert_eq!(printed(None, false), expected);
+    }
+
+    #[test]
+    fn on_a_terminal_a_row_is_a_line_that_fits() {
+        for width in 30..120 {
+            let text = printed(Some(width), false);
+            assert_eq!(text.lines().count(), 3, "{text}");
+            let longest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+            assert!(longest <= width.into(), "{longest} > {width}: {text}");
+            assert!(text.contains("module/x  failed  01"), "{text}");
+            assert!(text.contains('…'), "{text}");
+        }
+    }
+
+    #[test]
+    fn colours_come_where_they_are_wanted_alone() {
+        assert!(!printed(Some(80), false).contains('\u{1b}'));
+        assert!(printed(Some(80), true).contains("\u{1b}["));
     }
 }

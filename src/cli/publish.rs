@@ -77,7 +77,7 @@ pub(super) fn publish(config: &Config, arguments: &PublishArgs) -> Result<(), Fa
                 format!("published {}, all confirmed", words::count(events as i64, "event"))
             }
             (confirmed, events) => {
-                format!("published {}, {confirmed} confirmed", words::count(events as i64, "event"))
+                format!("{confirmed} of {} confirmed", words::count(events as i64, "event"))
             }
         };
         Output::text().line(&line).finish()?;

@@ -35,7 +35,7 @@ pub(super) struct ListArgs {
     #[command(flatten)]
     limit: Limit,
     /// Go on after this one
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = rejected_id)]
     after: Option<i64>,
     #[command(flatten)]
     format: Format,
@@ -52,10 +52,14 @@ Examples:
   channel-sync rejected show 4 --json | jq -r .body > event.json")]
 pub(super) struct ShowArgs {
     /// The message's number
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = rejected_id)]
     rejected_id: i64,
     #[command(flatten)]
     format: Format,
+}
+
+fn rejected_id(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "expected a number, as `rejected list` shows it".to_owned())
 }
 
 pub(super) async fn execute(config: &Config, command: &RejectedCommand) -> Result<(), Failure> {
@@ -83,7 +87,6 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
         return Output::text().line(&line).finish();
     } else {
         let output = Output::text();
-        let now = output.now;
         let table = page
             .items
             .iter()
@@ -93,7 +96,7 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
                     Content::name(&row.code),
                     Content::State(row.state.clone()),
                     Content::name(words::count(row.body_bytes, "byte")),
-                    Content::name(words::time(row.received_at, now)),
+                    output.time_in_table(row.received_at),
                     Content::Long(row.reason.clone()),
                 ]
             })
@@ -144,17 +147,12 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
     let size = words::count(message.body_bytes, "byte");
     match (body, body_hex) {
         (Some(text), _) if text.is_empty() => output.heading("body: empty").finish(),
-        (Some(text), _) => {
-            let pretty = serde_json::from_str::<serde_json::Value>(text)
-                .ok()
-                .and_then(|value| serde_json::to_string_pretty(&value).ok());
-            match pretty {
-                Some(pretty) => {
-                    output.heading(&format!("body: {size}, JSON, indented here")).foreign(&pretty).finish()
-                }
-                None => output.heading(&format!("body: {size}")).foreign(text).finish(),
+        (Some(text), _) => match words::indented(text) {
+            Some(indented) => {
+                output.heading(&format!("body: {size}, JSON, indented here")).foreign(&indented).finish()
             }
-        }
+            None => output.heading(&format!("body: {size}")).foreign(text).finish(),
+        },
         (None, hex) => {
             let dump = dump(hex.as_deref().unwrap_or_default());
             output.heading(&format!("body: {size}, not UTF-8")).foreign(&dump).finish()

@@ -91,7 +91,6 @@ pub(super) async fn settings(config: &Config, arguments: &SettingsArgs) -> Resul
         };
         return output.line(&format!("{organization} has no settings{of}{unknown}")).finish();
     }
-    let now = output.now;
     let table = rows
         .iter()
         .map(|row| {
@@ -105,7 +104,7 @@ pub(super) async fn settings(config: &Config, arguments: &SettingsArgs) -> Resul
                 Content::name(&row.origin),
                 Content::name(lock),
                 Content::name_or_empty(row.event_id.as_ref()),
-                Content::name(words::time(row.updated_at, now)),
+                output.time_in_table(row.updated_at),
                 Content::Long(words::value(&row.value)),
             ]
         })
@@ -139,7 +138,6 @@ pub(super) async fn partnerships(config: &Config, arguments: &PartnershipsArgs) 
         };
         return output.line(&line).finish();
     }
-    let now = output.now;
     let yes = |flag| if flag { "yes" } else { "no" };
     let table = rows
         .iter()
@@ -152,7 +150,7 @@ pub(super) async fn partnerships(config: &Config, arguments: &PartnershipsArgs) 
                 Content::name(yes(row.exclusive)),
                 Content::name(yes(row.data_sync)),
                 Content::name(row.allow_downstream_edit.map_or("–", yes)),
-                Content::name(words::time(row.updated_at, now)),
+                output.time_in_table(row.updated_at),
             ]
         })
         .collect();

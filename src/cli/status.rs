@@ -6,7 +6,7 @@ use super::error::Failure;
 use super::output::{self, Content, Output};
 use super::{Format, open, words};
 use crate::config::Config;
-use crate::operations::{self, CountRow, Lookup, Status};
+use crate::operations::{self, Lookup, Status};
 
 /// `status`.
 #[derive(Debug, Args)]
@@ -59,13 +59,13 @@ fn print(status: &Status) -> Result<(), Failure> {
             Content::name(if letters == 0 { "empty".to_owned() } else { words::count(letters, "letter") }),
         ),
         ("jobs", Content::name(job_counts)),
-        ("events of the last hour", Content::name(counts(&status.events_last_hour))),
+        ("events of the last hour", Content::name(words::counts(&status.events_last_hour))),
         (
             "rejected messages",
             Content::name(if rejected == 0 { "none".to_owned() } else { words::number(rejected) }),
         ),
         ("organizations", Content::name(words::number(status.organizations))),
-        ("partnerships", Content::name(counts(&status.partnerships))),
+        ("partnerships", Content::name(words::counts(&status.partnerships))),
     ];
     let mut output = output.pairs(pairs);
     if !status.letters.is_empty() {
@@ -77,7 +77,7 @@ fn print(status: &Status) -> Result<(), Failure> {
                     Content::name(&row.kind),
                     Content::name(words::number(row.letters)),
                     Content::name(words::number(row.due)),
-                    Content::name(words::time(row.oldest_at, now)),
+                    output.time_in_table(row.oldest_at),
                 ]
             })
             .collect();
@@ -108,20 +108,11 @@ fn print(status: &Status) -> Result<(), Failure> {
                 vec![
                     Content::name(&row.code),
                     Content::name(words::number(row.messages)),
-                    Content::name(words::time(row.newest_at, now)),
+                    output.time_in_table(row.newest_at),
                 ]
             })
             .collect();
         output = output.heading("rejected messages").table(&["code", "messages", "newest"], table);
     }
     output.finish()
-}
-
-fn counts(rows: &[CountRow]) -> String {
-    if rows.is_empty() {
-        return "none".to_owned();
-    }
-    let counts: Vec<String> =
-        rows.iter().map(|row| format!("{} {}", words::number(row.count), row.name)).collect();
-    counts.join(", ")
 }

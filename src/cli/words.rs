@@ -1,6 +1,7 @@
 //! Times, values and names, as people read them. Nothing that comes out of here controls a terminal.
 
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// `text` with every control character written out.
@@ -73,6 +74,65 @@ pub(super) fn count(count: impl Into<i64>, singular: &str) -> String {
     }
 }
 
+/// Counts by name: `2 done, 1 failed`; those of nothing are left out.
+pub(super) fn counts<'a>(counts: impl IntoIterator<Item = (&'a String, &'a i64)>) -> String {
+    let counts: Vec<String> = counts
+        .into_iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(name, count)| format!("{} {name}", number(*count)))
+        .collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+}
+
+/// JSON with line ends and indentation, everything else as it is: order, doubled keys, spelling. None where
+/// `text` is not JSON.
+pub(super) fn indented(text: &str) -> Option<String> {
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    let mut indented = String::with_capacity(text.len() * 2);
+    let new_line = |indented: &mut String, depth: usize| {
+        indented.push('\n');
+        indented.extend(std::iter::repeat_n("  ", depth));
+    };
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        if in_string {
+            indented.push(c);
+            in_string = escaped || c != '"';
+            escaped = c == '\\' && !escaped;
+            continue;
+        }
+        match c {
+            ' ' | '\t' | '\r' | '\n' => {}
+            '{' | '[' => {
+                while characters.next_if(|c| matches!(c, ' ' | '\t' | '\r' | '\n')).is_some() {}
+                indented.push(c);
+                if let Some(closing) = characters.next_if(|c| matches!(c, '}' | ']')) {
+                    indented.push(closing);
+                } else {
+                    depth += 1;
+                    new_line(&mut indented, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut indented, depth);
+                indented.push(c);
+            }
+            ',' => {
+                indented.push(c);
+                new_line(&mut indented, depth);
+            }
+            ':' => indented.push_str(": "),
+            c => {
+                in_string = c == '"';
+                indented.push(c);
+            }
+        }
+    }
+    Some(indented)
+}
+
 /// A number in groups of three digits.
 pub(super) fn number(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
@@ -86,7 +146,17 @@ pub(super) fn number(number: i64) -> String {
     text
 }
 
-/// The result of a finished job: `2 added, 1 kept own`, `already in step`.
+/// A text as an argument of a shell command.
+pub(super) fn argument(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '@' | '+');
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+/// The result of a finished job: `2 added, 1 kept own`, `already in step`; nothing where there is no count.
 pub(super) fn result(result: &Value) -> String {
     let number = |name: &str| result.get(name).and_then(Value::as_i64).unwrap_or(0);
     let counts: Vec<String> = [
@@ -105,8 +175,7 @@ pub(super) fn result(result: &Value) -> String {
     match (result.get("skipped").and_then(Value::as_str), counts.is_empty()) {
         (Some(reason), true) => one_line(reason),
         (Some(reason), false) => format!("{} ({counts})", one_line(reason)),
-        (None, true) => "nothing to count".to_owned(),
-        (None, false) => counts,
+        (None, _) => counts,
     }
 }
 
@@ -153,11 +222,29 @@ mod tests {
     }
 
     #[test]
+    fn arguments_are_quoted_where_a_shell_would_take_them_apart() {
+        assert_eq!(argument("e-1"), "e-1");
+        assert_eq!(argument("https://platform.example/v1"), "https://platform.example/v1");
+        assert_eq!(argument("it's $x"), r"'it'\''s $x'");
+        assert_eq!(argument(""), "''");
+    }
+
+    #[test]
+    fn json_is_indented_and_else_stays_as_it_is() {
+        let text = "{\"b\":[1.50,{}, [ ] ],\"a\" : \"x, \\\"{y\\\\\",\n\"a\":null}";
+        let expected =
+            "{\n  \"b\": [\n    1.50,\n    {},\n    []\n  ],\n  \"a\": \"x, \\\"{y\\\\\",\n  \"a\": null\n}";
+        assert_eq!(indented(text).as_deref(), Some(expected));
+        assert_eq!(indented("true").as_deref(), Some("true"));
+        assert_eq!(indented("{"), None);
+    }
+
+    #[test]
     fn results_say_what_counts() {
         let said = |text: &str| result(&serde_json::from_str(text).unwrap());
         assert_eq!(said(r#"{"added":2,"changed":0,"kept_own":1}"#), "2 added, 1 kept own");
         assert_eq!(said(r#"{"added":0,"skipped":"already in step"}"#), "already in step");
         assert_eq!(said(r#"{"unchanged":3,"skipped":"already in step"}"#), "already in step (3 unchanged)");
-        assert_eq!(said(r#"{"added":0}"#), "nothing to count");
+        assert_eq!(said(r#"{"added":0}"#), "");
     }
 }

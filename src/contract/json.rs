@@ -2,8 +2,8 @@
 //!
 //! Not `serde_json`, for what its values cannot tell: which keys stand twice, how a number was spelled, and
 //! where an object only looks like a number (with `arbitrary_precision`, one whose key is its private
-//! marker). What always holds: a text is accepted here exactly where RFC 8259 accepts it and it is no deeper
-//! than asked for; reading never overflows the stack, whatever the text.
+//! marker). What always holds: a text is accepted here exactly where RFC 8259 accepts it, it is no deeper than
+//! asked for, and its escapes make Unicode text (no lone surrogate); reading never overflows the stack, whatever the text.
 
 use std::borrow::Cow;
 

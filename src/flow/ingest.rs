@@ -102,7 +102,7 @@ impl Ingest {
                 }
                 Err(error) => error,
             };
-            let refused = !error.is_transient();
+            let refused = error.blames_data();
             match incoming {
                 [one] if refused && one.decoded.is_ok() => {
                     one.decoded = Err(Rejection {

@@ -9,7 +9,7 @@ use super::names::named;
 use super::{OperationError, Page, events, organizations};
 use crate::domain::{CauseNo, OrganizationNo};
 use crate::store::Store;
-use crate::store::read::{CountRow, DisplacedRow, EffectRow, JobFilter, JobRow, WayRow};
+use crate::store::read::{Counts, DisplacedRow, EffectRow, JobFilter, JobRow, WayRow};
 
 named! {
     /// How far a job is.
@@ -111,7 +111,7 @@ pub struct JobDetail {
     /// What it displaced: entries of the organization's own that a match changed or removed, as they were.
     pub displaced: Vec<DisplacedRow>,
     /// How many jobs follow from it, by state.
-    pub following: Vec<CountRow>,
+    pub following: Counts,
 }
 
 /// Jobs, finished or not, the newest cause first.

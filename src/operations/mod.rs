@@ -22,7 +22,7 @@ pub use status::{Lookup, QueueStatus, Status, status};
 
 use crate::store::StoreError;
 pub use crate::store::read::{
-    CountRow, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow, PartnershipRow,
+    Counts, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow, PartnershipRow,
     RejectedCountRow, RejectedRow, SettingRow, TroubleRow, WayRow,
 };
 

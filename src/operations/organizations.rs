@@ -117,7 +117,7 @@ mod tests {
     fn names_that_look_alike_are_similar() {
         let names = ["pac-energy", "Pac-Energy-2", "helios", "pacific", "x"];
         let found = |text| similar(text, names.map(str::to_owned).to_vec());
-        assert_eq!(found("pac-enrgy"), ["pac-energy", "Pac-Energy-2", "pacific"]);
+        assert_eq!(found("pac-enrgy"), ["pac-energy", "Pac-Energy-2"]);
         assert_eq!(found("HELIOS"), ["helios"]);
         assert_eq!(found("energy"), ["Pac-Energy-2", "pac-energy"]);
         assert_eq!(found("nobody"), [""; 0]);

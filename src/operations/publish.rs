@@ -44,6 +44,9 @@ pub enum PublishError {
     /// No connection: nothing was published.
     #[error("reach the broker, nothing was published")]
     Connect(#[source] BrokerError),
+    /// The broker takes nothing, and would not for the mere asking again: nothing was published.
+    #[error("publish, nothing was published")]
+    Refused(#[source] BrokerError),
     /// The link broke: which events were taken is not known.
     #[error(
         "publish: {confirmed} of {events} events were confirmed, which of the others were taken is not known"
@@ -99,10 +102,11 @@ pub async fn publish(config: &BrokerConfig, events: &[ReadyEvent]) -> Result<Pub
     let (first, rest) = events.split_at(1);
     for chunk in std::iter::once(first).chain(rest.chunks(CHUNK)) {
         let mut handed_over = chunk.len();
-        let broken = |error, published: &Published| PublishError::Broken {
-            events: published.events,
-            confirmed: published.confirmed,
-            error,
+        let broken = |error: BrokerError, published: &Published| match published {
+            Published { confirmed: 0, .. } if !error.is_transient() => PublishError::Refused(error),
+            Published { events, confirmed, .. } => {
+                PublishError::Broken { events: *events, confirmed: *confirmed, error }
+            }
         };
         for event in chunk {
             match publisher.publish(&exchange, &event.routing_key, &event.message).await {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::OperationError;
 use crate::store::Store;
-use crate::store::read::{CountRow, JobCounts, LettersRow, RejectedCountRow, TroubleRow};
+use crate::store::read::{Counts, JobCounts, LettersRow, RejectedCountRow, TroubleRow};
 
 /// How many different errors are listed.
 const TROUBLES_MAX: i64 = 20;
@@ -26,11 +26,11 @@ pub struct Status {
     /// Rejected messages that nobody has dealt with, by code.
     pub rejected: Vec<RejectedCountRow>,
     /// Events of the last hour, by state.
-    pub events_last_hour: Vec<CountRow>,
+    pub events_last_hour: Counts,
     /// How many organizations there are.
     pub organizations: i64,
     /// Partnerships by mode.
-    pub partnerships: Vec<CountRow>,
+    pub partnerships: Counts,
 }
 
 /// What was asked elsewhere, and may not have been answered.
@@ -69,7 +69,6 @@ pub async fn status(store: &Store, queue: Lookup<QueueStatus>) -> Result<Status,
     let troubles = session.status_troubles(TROUBLES_MAX).await?;
     let rejected = session.status_rejected().await?;
     let events_last_hour = session.status_events(hour_ago).await?;
-    let mut partnerships = session.status_organizations().await?;
-    let organizations = partnerships.remove(0).count;
+    let (organizations, partnerships) = session.status_organizations().await?;
     Ok(Status { at, queue, letters, jobs, troubles, rejected, events_last_hour, organizations, partnerships })
 }

@@ -22,6 +22,9 @@ pub enum StoreError {
     /// The schema is not what this program needs.
     #[error("migrate the database: {0}")]
     Migration(String),
+    /// Letters wait for categories that the catalogue does not have.
+    #[error("take over the catalogue: letters wait for {}, which it does not name; expected these to be done first, with the catalogue of before", .0.join(", "))]
+    Catalogue(Vec<String>),
     /// A row holds what this program could not have written.
     #[error("read {what}: {reason}")]
     Row {
@@ -53,15 +56,26 @@ impl StoreError {
                 // Not the server's word: the connection broke.
                 None => source.is_closed() || std::error::Error::source(source).is_some(),
             },
-            Self::Refused(_) | Self::Migration(_) | Self::Row { .. } => false,
+            Self::Refused(_) | Self::Migration(_) | Self::Catalogue(_) | Self::Row { .. } => false,
         }
+    }
+
+    /// Whether the server refused what the statement was given: a value that it cannot hold (class 22), a
+    /// constraint (class 23), a limit of its own (class 54). Anything else says nothing of the data.
+    pub fn blames_data(&self) -> bool {
+        let class = self.sql_state().and_then(|code| code.get(..2));
+        matches!(class, Some("22" | "23" | "54"))
     }
 
     /// The SQLSTATE that the server gave, if it did.
     pub fn sql_state(&self) -> Option<&str> {
         match self {
             Self::Statement { source, .. } => source.code().map(SqlState::code),
-            Self::Unreachable(_) | Self::Refused(_) | Self::Migration(_) | Self::Row { .. } => None,
+            Self::Unreachable(_)
+            | Self::Refused(_)
+            | Self::Migration(_)
+            | Self::Catalogue(_)
+            | Self::Row { .. } => None,
         }
     }
 }

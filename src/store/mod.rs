@@ -1,7 +1,7 @@
 //! Postgres: the only place that knows SQL. Loads what decisions need, saves what they did.
 //!
-//! Knows the domain and the contract's words, but decides nothing. What always holds: every statement is a
-//! file in `sql/`, set-based, so that its cost in round trips does not grow with the number of rows; a
+//! Knows the domain and the contract's words, but decides nothing. What always holds: every statement on
+//! data is a file in `sql/`, set-based, so that its cost in round trips does not grow with the number of rows; a
 //! transaction in which a statement failed is dropped, never committed.
 //!
 //! | module | holds |

@@ -171,7 +171,7 @@ impl Store {
     /// Tells the views which catalogue the service runs with.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where it cannot be written, or lacks a category that letters wait for.
     pub async fn put_catalogue(&self, catalogue: &Catalogue) -> Result<(), StoreError> {
         let (mut names, mut kinds, mut reaches) = (Vec::new(), Vec::new(), Vec::new());
         for (_, category) in catalogue.iter() {
@@ -188,6 +188,10 @@ impl Store {
         }
         let mut session = self.session().await?;
         let transaction = session.begin().await?;
+        let waiting = transaction.query(statements::CATEGORIES_WAITING, &[&names]).await?;
+        if !waiting.is_empty() {
+            return Err(StoreError::Catalogue(waiting.iter().map(|row| row.get(0)).collect()));
+        }
         transaction.execute(statements::CATEGORIES_PUT, &[&names, &kinds, &reaches]).await?;
         transaction.commit().await
     }

@@ -3,6 +3,8 @@
 //! Every list is cut at a limit and begins after a cursor (keyset pagination), and its statement stops
 //! reading there. Rows have the columns of the views, by the views' names. Nothing here writes or locks.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -191,14 +193,8 @@ pub struct WayRow {
     pub organization_id: String,
 }
 
-/// How many there are of something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CountRow {
-    /// The state, or whatever else is counted by.
-    pub name: String,
-    /// How many.
-    pub count: i64,
-}
+/// How many there are of something, by state or mode.
+pub type Counts = BTreeMap<String, i64>;
 
 /// What waits, of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -545,7 +541,7 @@ impl Session {
         event: EventNo,
         cause: CauseNo,
         organization: OrganizationNo,
-    ) -> Result<Vec<CountRow>, StoreError> {
+    ) -> Result<Counts, StoreError> {
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
             [&event.0, &cause.0, &organization.0];
         let rows = self.query(statements::SHOW_JOB_FOLLOWING, &parameters).await?;
@@ -647,18 +643,20 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::query`].
-    pub async fn status_events(&self, since: Timestamp) -> Result<Vec<CountRow>, StoreError> {
+    pub async fn status_events(&self, since: Timestamp) -> Result<Counts, StoreError> {
         let rows = self.query(statements::STATUS_EVENTS, &[&since]).await?;
         Ok(rows.iter().map(count).collect())
     }
 
-    /// How many organizations there are, named `organizations`, then partnerships by mode.
+    /// How many organizations there are, and partnerships by mode.
     ///
     /// # Errors
     /// As [`Session::query`].
-    pub async fn status_organizations(&self) -> Result<Vec<CountRow>, StoreError> {
+    pub async fn status_organizations(&self) -> Result<(i64, Counts), StoreError> {
         let rows = self.query(statements::STATUS_ORGANIZATIONS, &[]).await?;
-        Ok(rows.iter().map(count).collect())
+        let (partnerships, organizations): (Counts, Counts) =
+            rows.iter().map(count).partition(|(what, _)| what != "organizations");
+        Ok((organizations.into_values().sum(), partnerships))
     }
 }
 
@@ -695,6 +693,6 @@ fn rejected(row: &Row) -> RejectedRow {
     }
 }
 
-fn count(row: &Row) -> CountRow {
-    CountRow { name: row.get(0), count: row.get(1) }
+fn count(row: &Row) -> (String, i64) {
+    (row.get(0), row.get(1))
 }

@@ -21,6 +21,7 @@ macro_rules! statements {
 
 statements! {
     CATEGORIES_PUT = "categories_put",
+    CATEGORIES_WAITING = "categories_waiting",
     CHANGES_ADD = "changes_add",
     CHANGES_LOAD = "changes_load",
     DECLINED_LOAD = "declined_load",

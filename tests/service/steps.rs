@@ -159,6 +159,19 @@ async fn a_rejected_message_that_is_delivered_again_is_stored_once() {
 }
 
 #[tokio::test]
+async fn a_catalogue_without_a_category_that_letters_wait_for_is_refused() {
+    let steps = Steps::with_partners().await;
+    steps.take_in([edit("waits", "helios", "equipment", &[("m", json!(2))])]).await;
+    let without = BUILT_IN.replacen("name = \"equipment\"", "name = \"gear\"", 1);
+    let without = Catalogue::parse(&without).unwrap();
+    let refused = steps.store.put_catalogue(&without).await.unwrap_err();
+    assert!(refused.to_string().contains("letters wait for equipment"), "{refused}");
+    steps.executor.settle().await.unwrap();
+    steps.store.put_catalogue(&without).await.unwrap();
+    drop(steps.database);
+}
+
+#[tokio::test]
 async fn small_batches_come_to_the_same() {
     let steps = Steps::with_limits(BatchLimits { letters_max: 1, writes_max: 1 }).await;
     let partners = ["a", "b", "c", "d", "e"];

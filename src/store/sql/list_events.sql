@@ -4,14 +4,19 @@
 select e.event_no, v.event_id, v.source, v.type, v.organization_id, v.category, v.state, v.received_at,
        v.finished_at, v.jobs_total, v.jobs_succeeded, v.jobs_failed
   from event e
-  join event_view v on v.source = e.source and v.event_id = e.event_id
+       -- Not taken apart by the planner: its state is computed once, not for every use.
+ cross join lateral (
+       select * from event_view v where v.source = e.source and v.event_id = e.event_id offset 0
+       ) v
  where ($1::text is null or v.state = $1)
    and ($1 is distinct from 'failed'
         or e.event_no = any (array(select coalesce(c.event_no, j.cause_no)
                                      from job j
                                      left join change c on c.change_no = j.cause_no
                                     where j.state = 'failed')))
-   and ($1 is null or $1 not in ('accepted', 'syncing') or e.event_no = any (array(select event_no from letter)))
+   and ($1 is distinct from 'accepted'
+        or e.event_no = any (array(select event_no from letter where cause_no = event_no)))
+   and ($1 is distinct from 'syncing' or e.event_no = any (array(select event_no from letter)))
    and ($1 is null or $1 not in ('accepted', 'syncing', 'done', 'failed') or e.verdict = 'accepted')
    and ($1 is distinct from 'ignored' or e.verdict = 'ignored')
    and ($1 is distinct from 'superseded' or e.verdict = 'superseded')

@@ -1,0 +1,491 @@
+//! The command line: the compiled program over a real database and a real broker, pinned by snapshots of
+//! exit code, stdout and stderr.
+//!
+//! `INSTA_UPDATE=always` writes the snapshots anew; look at what changed before you keep it.
+
+// A test fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Output, Stdio};
+
+use channel_sync::config::ServiceUrl;
+use serde_json::json;
+use support::broker::Vhost;
+use support::database::Database;
+
+const FIXTURE: &str = include_str!("fixture.sql");
+
+/// Where nothing listens.
+const NOWHERE: &str = "127.0.0.1:1";
+
+/// What every time is shown as: what a snapshot pins is that there is one, and how wide it is.
+const SOME_TIME: &str = "2026-01-31T09:30:00Z";
+
+/// A database with the fixture in it.
+async fn fixture() -> Database {
+    let database = Database::create().await;
+    database.client().await.batch_execute(FIXTURE).await.unwrap();
+    database
+}
+
+/// The program with an environment of its own.
+fn program(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_channel-sync"));
+    command.env_clear().envs(variables.iter().copied()).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What the program did, as a snapshot holds it.
+fn described(arguments: &[&str], output: &Output, replaced: &[(&str, &str)]) -> String {
+    let quoted: Vec<String> = arguments
+        .iter()
+        .map(|argument| if argument.contains(' ') { format!("'{argument}'") } else { (*argument).to_owned() })
+        .collect();
+    let mut text = format!("$ channel-sync {}", quoted.join(" ")).trim_end().to_owned() + "\n";
+    for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+        let said = std::str::from_utf8(bytes).expect("UTF-8");
+        if !said.is_empty() {
+            assert!(said.ends_with('\n'), "{name} ends within a line: {said}");
+            write!(text, "--- {name} ---\n{}", without_times(said)).unwrap();
+        }
+    }
+    let code = output.status.code().map_or("none".to_owned(), |code| code.to_string());
+    writeln!(text, "--- exit code {code} ---").unwrap();
+    for (what, by) in replaced {
+        text = text.replace(what, by);
+    }
+    text
+}
+
+/// `text` with every RFC 3339 time in UTC replaced, whatever its precision.
+fn without_times(text: &str) -> String {
+    let mut rest = text;
+    let mut replaced = String::new();
+    while let Some(start) = rest.find("20") {
+        let (before, time) = rest.split_at(start);
+        replaced.push_str(before);
+        let shape: String = time
+            .chars()
+            .take_while(|c| c.is_ascii_digit() || matches!(c, '-' | ':' | '.' | 'T' | 'Z'))
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        if shape.starts_with("0000-00-00T00:00:00") && shape.ends_with('Z') {
+            replaced.push_str(SOME_TIME);
+            rest = &time[shape.len()..];
+        } else {
+            replaced.push_str(&time[..2]);
+            rest = &time[2..];
+        }
+    }
+    replaced + rest
+}
+
+/// Runs commands one after the other over a database; returns all that they said.
+fn session(url: &str, commands: &[&[&str]]) -> String {
+    let variables = [("DATABASE_URL", url)];
+    let shown = ServiceUrl::postgres(url).unwrap().to_string();
+    let said: Vec<String> = commands
+        .iter()
+        .map(|arguments| {
+            let output = program(&variables, arguments).output().unwrap();
+            described(arguments, &output, &[(&shown, "<DATABASE_URL>")])
+        })
+        .collect();
+    said.join("\n")
+}
+
+macro_rules! snapshot {
+    ($name:literal, $text:expr) => {
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!($name, $text)
+        })
+    };
+}
+
+#[test]
+fn help() {
+    let commands: &[&[&str]] = &[
+        &["--help"],
+        &["run", "--help"],
+        &["migrate", "--help"],
+        &["publish", "--help"],
+        &["status", "--help"],
+        &["settings", "--help"],
+        &["partnerships", "--help"],
+        &["events", "--help"],
+        &["events", "list", "--help"],
+        &["events", "show", "--help"],
+        &["jobs", "list", "--help"],
+        &["jobs", "show", "--help"],
+        &["rejected", "list", "--help"],
+        &["rejected", "show", "--help"],
+        &["config", "check", "--help"],
+        &["config", "print", "--help"],
+    ];
+    let said: Vec<String> = commands
+        .iter()
+        .map(|arguments| described(arguments, &program(&[], arguments).output().unwrap(), &[]))
+        .collect();
+    snapshot!("help", said.join("\n"));
+}
+
+#[test]
+fn wrong_usage() {
+    let commands: &[&[&str]] = &[
+        &[],
+        &["frobnicate"],
+        &["settings"],
+        &["jobs", "list", "--state", "done"],
+        &["jobs", "list", "--limit", "0"],
+        &["jobs", "list", "--limit", "1001"],
+        &["jobs", "list", "--source", "platform"],
+        &["jobs", "show", "seventeen"],
+        &["events", "list", "--state", "pending"],
+        &["rejected", "list", "--code", "wrong"],
+        &["rejected", "show", "x"],
+    ];
+    let said: Vec<String> = commands
+        .iter()
+        .map(|arguments| {
+            let output = program(&[], arguments).output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+            described(arguments, &output, &[])
+        })
+        .collect();
+    snapshot!("wrong_usage", said.join("\n"));
+}
+
+#[test]
+fn configuration() {
+    let variables: &[(&str, &str)] = &[
+        ("AMQP_URL", "amqp://me:sesame@broker.example/v"),
+        ("DATABASE_URL", "mysql://me:sesame@database.example/db"),
+        ("CHANNEL_SYNC__EXECUTOR__WORKERS", "0"),
+        ("CHANNEL_SYNC__EXECUTR__WORKERS", "1"),
+    ];
+    let run = |variables: &[(&str, &str)], arguments: &[&str]| {
+        described(arguments, &program(variables, arguments).output().unwrap(), &[])
+    };
+    let said = [
+        run(&[], &["config", "check"]),
+        run(variables, &["config", "check"]),
+        run(variables, &["config", "print"]),
+        // Every command needs a configuration that is in order.
+        run(variables, &["settings", "helios"]),
+        run(&[], &["config", "check", "--config", "/nowhere/channel-sync.toml"]),
+    ];
+    snapshot!("configuration", said.join("\n"));
+    let printed = run(&variables[..1], &["config", "print"]);
+    assert!(printed.contains("url = \"amqp://me:***@broker.example/v\"  # from the variable AMQP_URL\n"));
+    assert!(!printed.contains("sesame"));
+}
+
+#[test]
+fn unreachable_servers() {
+    let database = format!("postgres://me:sesame@{NOWHERE}/db");
+    let broker = format!("amqp://me:sesame@{NOWHERE}/v");
+    let variables = [("DATABASE_URL", database.as_str()), ("AMQP_URL", broker.as_str())];
+    let commands: &[&[&str]] = &[
+        &["migrate"],
+        &["status"],
+        &["settings", "helios"],
+        &["publish", "tests/cli/events.jsonl"],
+        &["publish", "tests/cli/events.jsonl", "--json"],
+    ];
+    let said: Vec<String> = commands
+        .iter()
+        .map(|arguments| described(arguments, &program(&variables, arguments).output().unwrap(), &[]))
+        .collect();
+    let said = said.join("\n");
+    assert!(!said.contains("sesame"));
+    snapshot!("unreachable_servers", said);
+}
+
+#[tokio::test]
+async fn migrations() {
+    let database = Database::create().await;
+    database.client().await.batch_execute("drop schema channel_sync cascade").await.unwrap();
+    // `run` says so too, in place of trying for ever.
+    let mut missing = url::Url::parse(database.url()).unwrap();
+    missing.set_path("/no_database_of_this_name");
+    let said = [
+        session(database.url(), &[&["status"], &["migrate"], &["migrate"], &["status"]]),
+        session(missing.as_str(), &[&["migrate"], &["run", "--config", "tests/cli/quiet.toml"]]),
+    ];
+    snapshot!("migrations", said.join("\n"));
+}
+
+#[tokio::test]
+async fn settings() {
+    let database = fixture().await;
+    let commands: &[&[&str]] = &[
+        &["settings", "pac-energy"],
+        &["settings", "pac-energy", "--json"],
+        &["settings", "pac-energy", "--category", "equipment"],
+        &["settings", "pac-energy", "--key-prefix", "inv"],
+        &["settings", "pac-energy", "--category", "roofs"],
+        &["settings", "pac-energy", "--category", "adders", "--key-prefix", "x"],
+        &["settings", "leaf-solar"],
+        &["settings", "leaf-solar", "--json"],
+        &["settings", "pac-enrgy"],
+        &["settings", "xyz", "--json"],
+    ];
+    snapshot!("settings", session(database.url(), commands));
+}
+
+#[tokio::test]
+async fn partnerships() {
+    let database = fixture().await;
+    let commands: &[&[&str]] = &[
+        &["partnerships"],
+        &["partnerships", "pac-energy"],
+        &["partnerships", "pac-energy", "--json"],
+        &["partnerships", "nobody"],
+        &["partnerships", "PAC"],
+    ];
+    snapshot!("partnerships", session(database.url(), commands));
+}
+
+#[tokio::test]
+async fn events() {
+    let database = fixture().await;
+    let commands: &[&[&str]] = &[
+        &["events", "list"],
+        &["events", "list", "--limit", "2"],
+        &["events", "list", "--limit", "2", "--after", "12"],
+        &["events", "list", "--after", "1"],
+        &["events", "list", "--after", "x"],
+        &["events", "list", "--organization", "pac-energy", "--json"],
+        &["events", "list", "--organization", "pac-enrgy"],
+        &["events", "list", "--organization", "nobody", "--state", "done"],
+        &["events", "show", "e-1"],
+        &["events", "show", "e-1", "--source", "platform"],
+        &["events", "show", "e-1", "--source", "platform", "--json"],
+        &["events", "show", "e-1", "--source", "platform", "--limit", "1"],
+        &["events", "show", "e-1", "--source", "elsewhere"],
+        &["events", "show", "p-1"],
+        &["events", "show", "e-3"],
+        &["events", "show", "e-9"],
+    ];
+    snapshot!("events", session(database.url(), commands));
+    // One in each state.
+    let states = ["accepted", "syncing", "done", "failed", "ignored", "superseded", "locked", "rejected"];
+    let said: Vec<String> = states
+        .iter()
+        .map(|state| session(database.url(), &[&["events", "list", "--state", state]]))
+        .collect();
+    snapshot!("events_by_state", said.join("\n"));
+}
+
+#[tokio::test]
+async fn jobs() {
+    let database = fixture().await;
+    let commands: &[&[&str]] = &[
+        &["jobs", "list"],
+        &["jobs", "list", "--limit", "3"],
+        &["jobs", "list", "--limit", "3", "--after", "10-1"],
+        &["jobs", "list", "--after", "1-1"],
+        &["jobs", "list", "--event", "e-1"],
+        &["jobs", "list", "--event", "e-1", "--source", "platform"],
+        &["jobs", "list", "--event", "e-99"],
+        &["jobs", "list", "--organization", "leaf-solar"],
+        &["jobs", "list", "--organization", "pac-energy", "--kind", "reconcile", "--json"],
+        &["jobs", "list", "--organization", "nobody", "--state", "failed"],
+        &["jobs", "list", "--kind", "own-change"],
+        &["jobs", "list", "--kind", "partnership-change"],
+        &["jobs", "list", "--kind", "sync-change"],
+        &["jobs", "list", "--state", "pending"],
+        &["jobs", "list", "--state", "retrying"],
+        &["jobs", "list", "--state", "failed"],
+        &["jobs", "list", "--state", "discarded"],
+        &["jobs", "list", "--state", "succeeded", "--limit", "1"],
+        &["jobs", "show", "1-1"],
+        &["jobs", "show", "5-2"],
+        &["jobs", "show", "5-2", "--json"],
+        &["jobs", "show", "3-3"],
+        &["jobs", "show", "11-2"],
+        &["jobs", "show", "12-1"],
+        &["jobs", "show", "99-1"],
+    ];
+    snapshot!("jobs", session(database.url(), commands));
+}
+
+#[tokio::test]
+async fn rejected() {
+    let database = fixture().await;
+    let commands: &[&[&str]] = &[
+        &["rejected", "list"],
+        &["rejected", "list", "--code", "malformed-json", "--state", "rejected"],
+        &["rejected", "list", "--limit", "2"],
+        &["rejected", "list", "--limit", "2", "--after", "4", "--json"],
+        &["rejected", "list", "--after", "1"],
+        &["rejected", "list", "--code", "too-deep"],
+        &["rejected", "show", "1"],
+        &["rejected", "show", "1", "--json"],
+        &["rejected", "show", "2"],
+        &["rejected", "show", "2", "--json"],
+        &["rejected", "show", "4"],
+        &["rejected", "show", "5"],
+        &["rejected", "show", "6"],
+    ];
+    snapshot!("rejected", session(database.url(), commands));
+}
+
+#[tokio::test]
+async fn status() {
+    let database = fixture().await;
+    let empty = Database::create().await;
+    let said = [
+        session(database.url(), &[&["status"], &["status", "--json"]]),
+        session(empty.url(), &[&["status"], &["events", "list"], &["jobs", "list"], &["partnerships"]]),
+    ];
+    snapshot!("status", said.join("\n"));
+}
+
+/// Lists and views show the same: the lists have statements of their own.
+#[tokio::test]
+async fn lists_agree_with_the_views() {
+    let database = fixture().await;
+    let client = database.client().await;
+    // A whole shard waits, too.
+    let waiting = "insert into channel_sync.letter (shard, position, cause_no, event_no, kind, weight)
+                   select s, 20, 2, 1, 'sync-change', 1 from generate_series(0, 15) s";
+    client
+        .batch_execute(&format!("delete from channel_sync.job where cause_no = 2; {waiting}"))
+        .await
+        .unwrap();
+    let lists: &[(&[&str], &str)] = &[
+        (&["jobs", "list", "--limit", "1000", "--json"], "job_view"),
+        (&["events", "list", "--limit", "1000", "--json"], "event_view"),
+        (&["partnerships", "--json"], "partnership_view"),
+    ];
+    for (arguments, view) in lists {
+        let variables = [("DATABASE_URL", database.url())];
+        let output = program(&variables, arguments).output().unwrap();
+        let mut listed: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let rows =
+            client.query(&format!("select to_jsonb(v) from channel_sync.{view} v"), &[]).await.unwrap();
+        let mut viewed: Vec<serde_json::Value> = rows.iter().map(|row| row.get(0)).collect();
+        assert!(!viewed.is_empty());
+        for row in listed.iter_mut().chain(&mut viewed) {
+            for (name, value) in row.as_object_mut().unwrap() {
+                if name.ends_with("_at") && !value.is_null() {
+                    // The two spell a time in different ways.
+                    let text = value.as_str().unwrap();
+                    let at: jiff::Timestamp = text.parse().unwrap();
+                    *value = at.to_string().into();
+                }
+            }
+        }
+        listed.sort_by_key(ToString::to_string);
+        viewed.sort_by_key(ToString::to_string);
+        assert_eq!(listed, viewed, "{view}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_to_its_end_in_pages() {
+    let database = fixture().await;
+    let many = "insert into channel_sync.setting
+                       (organization_no, category, key, value_id, event_no, added_event_no)
+                select 4, 'equipment', 'module/' || lpad(n::text, 5, '0'),
+                       '00000000-0000-0000-0000-000000000001', 1, 1
+                  from generate_series(1, 2500) n";
+    database.client().await.batch_execute(many).await.unwrap();
+    let variables = [("DATABASE_URL", database.url())];
+    let output = program(&variables, &["settings", "nobody", "--json"]).output().unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let keys: Vec<&str> = rows.iter().map(|row| row["key"].as_str().unwrap()).collect();
+    let expected: Vec<String> = (1..=2500).map(|n| format!("module/{n:05}")).collect();
+    assert_eq!(keys, expected);
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_ends_it_quietly() {
+    let database = fixture().await;
+    let many = "insert into channel_sync.setting
+                       (organization_no, category, key, value_id, event_no, added_event_no)
+                select 4, 'equipment', 'module/' || n, '00000000-0000-0000-0000-000000000001', 1, 1
+                  from generate_series(1, 5000) n";
+    database.client().await.batch_execute(many).await.unwrap();
+    let mut child = program(&[("DATABASE_URL", database.url())], &["settings", "nobody"]).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 10]).unwrap();
+    drop(stdout);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn nothing_is_published_where_something_is_malformed() {
+    // No broker is asked.
+    let url = format!("amqp://{NOWHERE}/vhost");
+    let event = r#"{"type":"setting-changed","data":{"organization_id":"helios"}}"#;
+    let texts = [
+        format!("{event}\n[1]\n"),
+        format!("{event}\n{event}\n{{\"type\": \"setting-changed\"\n"),
+        format!(
+            "{event}\n{{\"type\":\"other\",\"data\":{{}}}}\n\n{{\"type\":\"setting-changed\",\"data\":{{}}}}\n{{\"type\":\"partnership-changed\",\"data\":{{\"upstream_id\":\" x\"}}}}\n"
+        ),
+        "{}\n".repeat(30),
+    ];
+    let mut said: Vec<String> =
+        texts.iter().map(|text| publish(&[("AMQP_URL", &url)], text.as_bytes(), &["publish", "-"])).collect();
+    said.push(publish(&[("AMQP_URL", &url)], b"{}\n{\"\xff\"}\n", &["publish", "-"]));
+    said.push(publish(&[("AMQP_URL", &url)], b"\n\n", &["publish", "-"]));
+    said.push(publish(&[("AMQP_URL", &url)], b"", &["publish", "-", "--json"]));
+    said.push(publish(&[("AMQP_URL", &url)], b"", &["publish", "nowhere.jsonl"]));
+    snapshot!("publish_malformed", said.join("\n"));
+}
+
+#[tokio::test]
+async fn what_is_published_is_confirmed_and_in_the_queue() {
+    let vhost = Vhost::create().await;
+    let variables = [("AMQP_URL", vhost.url())];
+    let events = include_str!("events.jsonl");
+    // Nobody has declared the exchange yet.
+    let mut said = vec![publish(&variables, events.as_bytes(), &["publish", "-"])];
+    vhost.declare_exchange("channel-sync.events", "topic").await;
+    // No queue is bound to it.
+    said.push(publish(&variables, events.as_bytes(), &["publish", "-"]));
+    said.push(publish(&variables, events.as_bytes(), &["publish", "-", "--json"]));
+    bind(&vhost, "setting-changed.#").await;
+    // One of the two kinds has a queue.
+    said.push(publish(&variables, events.as_bytes(), &["publish", "-"]));
+    bind(&vhost, "partnership-changed.#").await;
+    said.push(publish(&variables, events.as_bytes(), &["publish", "tests/cli/events.jsonl"]));
+    said.push(publish(&variables, events.as_bytes(), &["publish", "-", "--json"]));
+    vhost.ready_becomes("events", 2 + 3 + 3).await;
+    snapshot!("publish", said.join("\n"));
+}
+
+/// Binds a queue to the exchange.
+async fn bind(vhost: &Vhost, pattern: &str) {
+    let queue = json!({ "name": "events", "durable": true, "auto_delete": false, "arguments": {} });
+    let binding = json!({
+        "source": "channel-sync.events", "destination": "events", "destination_type": "queue",
+        "routing_key": pattern, "arguments": {}
+    });
+    vhost.import(&json!({ "queues": [queue], "bindings": [binding] }).to_string()).await;
+}
+
+/// Runs the program with `input` on stdin.
+fn publish(variables: &[(&str, &str)], input: &[u8], arguments: &[&str]) -> String {
+    let mut child = program(variables, arguments).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A program that needs no input may be gone already.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    let url = variables[0].1;
+    let shown = ServiceUrl::amqp(url).unwrap().to_string();
+    let vhost = url.rsplit('/').next().unwrap();
+    let replaced = [(shown.as_str(), "<AMQP_URL>"), (vhost, "<VHOST>")];
+    described(arguments, &child.wait_with_output().unwrap(), &replaced)
+}
