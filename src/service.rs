@@ -84,7 +84,8 @@ impl Service {
             letters_max: config.executor.batch_letters_max,
             writes_max: config.executor.batch_writes_max,
         };
-        let executor = Arc::new(Executor::new(store.clone(), Arc::clone(&catalogue), limits));
+        let executor =
+            Arc::new(Executor::new(store.clone(), Arc::clone(&catalogue), limits, config.retry.jobs));
         for _ in 0..config.executor.workers {
             let (executor, wake, poll) = (Arc::clone(&executor), Arc::clone(&wake), config.executor.poll);
             let (trouble, stop) = (trouble(), stop.clone());

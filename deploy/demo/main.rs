@@ -27,11 +27,13 @@ mod stage;
 mod story;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use channel_sync::config::{Config, process_environment};
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 use self::database::Database;
 use self::report::Report;
@@ -49,6 +51,8 @@ struct Arguments {
 /// What a shell says of a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
 
+const SIGNAL_DELAY: Duration = Duration::from_millis(100);
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -65,10 +69,16 @@ async fn run(keep: bool) -> Result<ExitCode> {
     let report = Report::new();
     let config = Config::load(None, process_environment())?;
     report.title("channel-sync: a story on real data");
+    let mut signals = Signals::new()?;
     let mut service = Service::start()?;
     let told = tokio::select! {
         told = tell(report, &config, &mut service) => Some(told),
-        () = interrupted() => None,
+        () = signals.next() => None,
+    };
+    let told = match told {
+        // A Ctrl-C reaches the service too, and its end may be noticed first.
+        Some(Err(_)) if timeout(SIGNAL_DELAY, signals.next()).await.is_ok() => None,
+        told => told,
     };
     let Some(told) = told else {
         report.say("Interrupted: stopping the service.");
@@ -79,7 +89,7 @@ async fn run(keep: bool) -> Result<ExitCode> {
     if keep {
         invite(report, &config, &service).await;
         tokio::select! {
-            () = interrupted() => {}
+            () = signals.next() => {}
             ended = ended(&mut service) => ended?,
         }
         report.say("Stopping the service.");
@@ -99,7 +109,8 @@ async fn tell(report: Report, config: &Config, service: &mut Service) -> Result<
     let database = Database::connect(config.database.url.expose()).await?;
     ensure!(
         database.event_count().await? == 0,
-        "the database of DATABASE_URL has events already: the demo wants an empty one"
+        "the database of DATABASE_URL has events already, and the demo wants an empty one: name another, or \
+         unset AMQP_URL and DATABASE_URL and let deploy/dev demo make one"
     );
     let stage = Stage::set(report, &config.broker, database, service).await?;
     story::tell(stage).await
@@ -132,20 +143,26 @@ async fn invite(report: Report, config: &Config, service: &Service) {
     report.verbatim(&format!("echo '{new_adder}' | channel-sync publish -\nchannel-sync events show me-1"));
 }
 
-/// Ctrl-C, being told to end, or the terminal gone.
-async fn interrupted() {
-    tokio::select! {
-        () = signalled(SignalKind::interrupt()) => {}
-        () = signalled(SignalKind::terminate()) => {}
-        () = signalled(SignalKind::hangup()) => {}
-    }
-}
+/// Ctrl-C, being told to end, or the terminal gone. Listened to before there is anything to stop.
+struct Signals([Signal; 3]);
 
-async fn signalled(kind: SignalKind) {
-    match signal(kind) {
-        Ok(mut signal) => drop(signal.recv().await),
-        // Then the signal ends the demo at once.
-        Err(_) => std::future::pending().await,
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("listen to signals");
+        Ok(Self([
+            listen(SignalKind::interrupt())?,
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 
@@ -153,6 +170,6 @@ async fn signalled(kind: SignalKind) {
 async fn ended(service: &mut Service) -> Result<()> {
     loop {
         service.check().context("keep the service running")?;
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

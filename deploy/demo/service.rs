@@ -124,7 +124,8 @@ impl Service {
             self.child.wait()?;
             bail!("the service did not stop within {} s\n{}", STOP_TIMEOUT.as_secs(), self.log_tail());
         };
-        ensure!(status.success(), "the service ended with {status}\n{}", self.log_tail());
+        // A signal that comes before the service listens to signals ends it as signals do.
+        ensure!(interrupted || status.success(), "the service ended with {status}\n{}", self.log_tail());
         Ok(())
     }
 

@@ -17,6 +17,9 @@ use super::service::Service;
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
 
+/// When an event that should have been accepted is looked for among the rejected messages.
+const LATE: Duration = Duration::from_secs(2);
+
 /// How many differences are shown in full.
 const SHOWN_MAX: usize = 10;
 
@@ -55,6 +58,7 @@ pub(crate) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
+    /// Sets the stage: connects to RabbitMQ.
     pub(crate) async fn set(
         report: Report,
         broker: &BrokerConfig,
@@ -146,7 +150,7 @@ impl<'a> Stage<'a> {
     async fn outcomes(&mut self, events: &[Event], begin: Instant) -> Result<Vec<String>> {
         loop {
             self.service.check()?;
-            let outcomes = self.outcomes_so_far(events).await?;
+            let outcomes = self.outcomes_so_far(events, begin.elapsed() > LATE).await?;
             let missing: Vec<&str> = events
                 .iter()
                 .zip(&outcomes)
@@ -168,13 +172,16 @@ impl<'a> Stage<'a> {
         }
     }
 
-    async fn outcomes_so_far(&self, events: &[Event]) -> Result<Vec<Option<String>>> {
+    async fn outcomes_so_far(&self, events: &[Event], late: bool) -> Result<Vec<Option<String>>> {
         let ids: Vec<String> = events.iter().map(|event| event.id.clone()).collect();
         let states = self.database.events(&ids).await?;
         let mut outcomes = Vec::new();
         for event in events {
             let state = states.iter().find(|state| state.id == event.id);
             outcomes.push(match event.fate {
+                Fate::State(_) if late && state.is_none() => {
+                    self.rejected(event, state).await?.map(|rejected| rejected.code)
+                }
                 Fate::State(_) => state.filter(|state| state.is_final()).map(|state| state.state.clone()),
                 Fate::Rejected(_) => self.rejected(event, state).await?.map(|rejected| rejected.code),
                 Fate::Duplicate => Some("duplicate".to_owned()),

@@ -16,11 +16,13 @@
 //! |---|---|
 //! | [`topology`] | the names of exchanges and queues, and their declaration |
 //! | [`consume`] | one generation: deliveries in batches, acknowledged together |
+//! | `depth` | how long a queue is |
 //! | [`link`] | the generations one after the other, and what state the link is in |
 //! | [`publish`] | publishing with confirms |
 
 mod connection;
 pub mod consume;
+mod depth;
 mod error;
 pub mod link;
 mod message;
@@ -28,6 +30,7 @@ pub mod publish;
 pub mod topology;
 
 pub use consume::{Consumer, Delivery, Receipt};
+pub use depth::{Depth, depth};
 pub use error::{BrokerError, Refusal};
 pub use link::{Link, LinkState};
 pub use publish::Publisher;

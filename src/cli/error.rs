@@ -78,11 +78,13 @@ impl Failure {
         match error {
             OperationError::Store(error) => Self::store(config, error),
             OperationError::UnknownOrganization { .. } => {
-                failure.hint("an organization is known from its first event on; see `channel-sync partnerships`")
+                let hint =
+                    "an organization is known from its first event on; see `channel-sync partnerships`";
+                failure.hint(hint)
             }
             OperationError::UnknownEvent { .. } => failure.hint(
-                "see `channel-sync events list` for those that came, `channel-sync rejected list` for those that \
-                 were not accepted",
+                "see `channel-sync events list` for those that came, `channel-sync rejected list` for \
+                 those that were not accepted",
             ),
             OperationError::AmbiguousEvent { .. } => failure.hint("say which one by --source"),
             OperationError::UnknownJob(_) => failure.hint("see `channel-sync jobs list`"),

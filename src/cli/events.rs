@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::error::Failure;
 use super::output::{self, Content, Output};
-use super::{Format, Limit, jobs, names, open, words};
+use super::{Format, Limit, jobs, limit, names, open, words};
 use crate::config::Config;
 use crate::operations::{self, EventDetail, EventJobRow, EventQuery, EventState, JobState, LIMIT_MAX};
 
@@ -58,7 +58,7 @@ pub(super) struct ShowArgs {
     #[arg(long, value_name = "S")]
     source: Option<String>,
     /// Show at most so many jobs
-    #[arg(long, value_name = "N", default_value_t = LIMIT_MAX, value_parser = clap::value_parser!(u16).range(1..=i64::from(LIMIT_MAX)))]
+    #[arg(long, value_name = "N", default_value_t = LIMIT_MAX, value_parser = limit())]
     limit: u16,
     #[command(flatten)]
     format: Format,

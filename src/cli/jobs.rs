@@ -198,6 +198,10 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
             .heading(&format!("what it changed: {}", words::count(changes.len() as i64, "setting")))
             .table(&["category", "key", "change", "value"], table);
         output = more(output, changes.len());
+    } else if job.result.as_ref().is_some_and(words::has_changed) {
+        output = output.heading(
+            "what it changed: not kept, as it went on to no downstream; see the event and the settings",
+        );
     }
     if !displaced.is_empty() {
         let table = displaced

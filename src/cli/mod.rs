@@ -122,9 +122,11 @@ Example:
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Check the configuration, and report every problem
-    #[command(
-        after_help = "Exits with 2 if there is a problem.\n\nExample:\n  channel-sync config check --config channel-sync.toml"
-    )]
+    #[command(after_help = "\
+Exits with 2 if there is a problem.
+
+Example:
+  channel-sync config check --config channel-sync.toml")]
     Check,
     /// Print the configuration in force, with where each value came from and passwords hidden
     #[command(after_help = "\
@@ -147,8 +149,13 @@ struct Format {
 #[derive(Debug, Args)]
 struct Limit {
     /// Print at most so many
-    #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT, value_parser = clap::value_parser!(u16).range(1..=i64::from(LIMIT_MAX)))]
+    #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT, value_parser = limit())]
     limit: u16,
+}
+
+/// A parser of how much of a list is printed.
+fn limit() -> impl TypedValueParser<Value = u16> {
+    clap::value_parser!(u16).range(1..=i64::from(LIMIT_MAX))
 }
 
 /// A parser of names out of a fixed list, which help and error messages give.

@@ -1,5 +1,6 @@
 //! `rejected`: messages that were not accepted.
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Subcommand};
 
 use super::error::Failure;
@@ -27,7 +28,7 @@ Examples:
   channel-sync rejected list --json | jq '.[].reason'")]
 pub(super) struct ListArgs {
     /// With this code
-    #[arg(long, value_name = "C", value_parser = names::<RejectionCode>(RejectionCode::ALL.map(RejectionCode::name)))]
+    #[arg(long, value_name = "C", value_parser = codes())]
     code: Option<RejectionCode>,
     /// In this state
     #[arg(long, value_name = "S", value_parser = names::<RejectedState>(RejectedState::NAMES.iter()))]
@@ -56,6 +57,10 @@ pub(super) struct ShowArgs {
     rejected_id: i64,
     #[command(flatten)]
     format: Format,
+}
+
+fn codes() -> impl TypedValueParser<Value = RejectionCode> {
+    names(RejectionCode::ALL.map(RejectionCode::name))
 }
 
 fn rejected_id(text: &str) -> Result<i64, String> {

@@ -21,7 +21,7 @@ pub(super) struct StatusArgs {
 
 pub(super) async fn status(config: &Config, arguments: &StatusArgs) -> Result<(), Failure> {
     let store = open(config)?;
-    let queue = Lookup::Unknown("the broker was not asked".to_owned());
+    let queue = operations::queue(&config.broker).await;
     let status =
         operations::status(&store, queue).await.map_err(|error| Failure::operation(config, &error))?;
     if arguments.format.json { output::json(&status) } else { print(&status) }

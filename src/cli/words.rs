@@ -156,6 +156,12 @@ pub(super) fn argument(text: &str) -> String {
     }
 }
 
+/// Whether a finished job added, changed or removed anything.
+pub(super) fn has_changed(result: &Value) -> bool {
+    let number = |name: &str| result.get(name).and_then(Value::as_i64).unwrap_or(0);
+    ["added", "changed", "removed"].into_iter().any(|name| number(name) > 0)
+}
+
 /// The result of a finished job: `2 added, 1 kept own`, `already in step`; nothing where there is no count.
 pub(super) fn result(result: &Value) -> String {
     let number = |name: &str| result.get(name).and_then(Value::as_i64).unwrap_or(0);

@@ -24,6 +24,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::contract::Limits;
 use crate::domain::catalogue::{self, Catalogue};
+use crate::domain::retry::RetryPolicy;
 
 /// The environment variable that names the configuration file where no argument does.
 pub const FILE_VARIABLE: &str = "CHANNEL_SYNC_CONFIG";
@@ -127,13 +128,16 @@ pub struct ExecutorConfig {
     pub poll: Duration,
 }
 
-/// `[retry]`: the pauses after transient trouble.
+/// `[retry]`: the pauses after transient trouble, and how failing jobs are tried again.
 #[derive(Debug, Clone)]
 pub struct RetryConfig {
     /// `delay_ms_min`: the first pause.
     pub delay_min: Duration,
     /// `delay_ms_max`: the longest pause; at least the first.
     pub delay_max: Duration,
+    /// `job_attempts_max`, `job_delay_ms_min`, `job_delay_ms_max`: how often and how far apart a failing job
+    /// is tried.
+    pub jobs: RetryPolicy,
 }
 
 /// `[http]`: the HTTP listener.
@@ -276,12 +280,18 @@ impl Reader {
         let retry = RetryConfig {
             delay_min: self.milliseconds("retry.delay_ms_min", 1..=3_600_000),
             delay_max: self.milliseconds("retry.delay_ms_max", 1..=3_600_000),
+            jobs: RetryPolicy {
+                attempts_max: self.integer("retry.job_attempts_max", 1..=1000),
+                delay_ms_min: self.integer("retry.job_delay_ms_min", 1..=86_400_000),
+                delay_ms_max: self.integer("retry.job_delay_ms_max", 1..=86_400_000),
+            },
         };
         let shutdown = ShutdownConfig { timeout: self.seconds("shutdown.timeout_seconds", 1..=600) };
 
         let at_most = ["at most", "at least"];
         self.pair("broker.reconnect_delay_ms_min", "broker.reconnect_delay_ms_max", at_most, |a, b| a <= b);
         self.pair("retry.delay_ms_min", "retry.delay_ms_max", at_most, |a, b| a <= b);
+        self.pair("retry.job_delay_ms_min", "retry.job_delay_ms_max", at_most, |a, b| a <= b);
         // A lock timeout above the statement timeout would never come about.
         let less = ["less than", "more than"];
         self.pair("database.lock_timeout_ms", "database.statement_timeout_seconds", less, |ms, seconds| {

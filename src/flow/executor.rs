@@ -16,8 +16,10 @@ use crate::contract::TraceParent;
 use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::mailbox::{self, Done, Verdict};
+use crate::domain::retry::RetryPolicy;
 use crate::domain::{EventNo, SHARDS, Shard};
 use crate::store::batch::{Due, Trace};
+use crate::store::failure::Blamed;
 use crate::store::{Store, StoreError};
 
 /// How large a batch may be.
@@ -35,6 +37,7 @@ pub struct Executor {
     store: Store,
     catalogue: Arc<Catalogue>,
     limits: BatchLimits,
+    retry: RetryPolicy,
     steps: AtomicUsize,
 }
 
@@ -47,35 +50,114 @@ pub struct Step {
     pub letters_new: usize,
     /// Jobs done.
     pub jobs: usize,
+    /// Letters whose job failed and runs again.
+    pub letters_postponed: usize,
     /// Whether due letters were seen: done, or left since someone else is in the way.
     pub saw_due: bool,
 }
 
+impl Step {
+    /// Whether anything came of it, so that another step may find more to do.
+    pub fn went_on(&self) -> bool {
+        self.letters_done + self.letters_postponed > 0
+    }
+}
+
+/// How long a batch waits for rows that somebody has locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// As long as `database.lock_timeout_ms` says.
+    Usual,
+    /// A fraction of a second: while a failing job is looked for.
+    Short,
+}
+
 impl Executor {
     /// An executor on this database.
-    pub fn new(store: Store, catalogue: Arc<Catalogue>, limits: BatchLimits) -> Self {
-        Self { store, catalogue, limits, steps: AtomicUsize::new(0) }
+    pub fn new(store: Store, catalogue: Arc<Catalogue>, limits: BatchLimits, retry: RetryPolicy) -> Self {
+        Self { store, catalogue, limits, retry, steps: AtomicUsize::new(0) }
     }
 
-    /// Works off one batch of due letters, in one transaction.
+    /// Works off one batch of due letters, in one transaction. A batch that one of its jobs may have made fail
+    /// is narrowed until that job is found: it alone is put off or given up, and all others go on.
     ///
     /// # Errors
-    /// Where the database cannot be reached or refuses: then nothing of the batch took effect.
+    /// Where the database cannot be reached or refuses for a reason that is no single job's: then nothing of
+    /// the batch took effect.
     pub async fn step(&self) -> Result<Step, StoreError> {
-        let mut session = self.store.session().await?;
-        let transaction = session.begin().await?;
-        let due = transaction.shards_due(self.limits.letters_max as i64).await?;
+        let due = self.store.shards_due(self.limits.letters_max).await?;
         if due.is_empty() {
             return Ok(Step::default());
         }
+        let shards = self.choose(due);
+        match self.work_off(&shards, self.limits, Patience::Usual).await {
+            Err(error) if error.may_be_one_job() => self.narrow(shards, error).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Looks for the one job that makes a batch fail, by working off half of the shards, and then half of the
+    /// letters, again and again. Ends as soon as some letters were worked off or one was blamed: what is
+    /// left fails again, if it does, in a later step.
+    async fn narrow(&self, mut shards: Vec<Shard>, mut error: StoreError) -> Result<Step, StoreError> {
+        let mut limits = self.limits;
+        tracing::debug!(%error, shards = shards.len(), "narrow a batch that failed");
+        loop {
+            let others = match (shards.len(), limits.letters_max) {
+                (2.., _) => shards.split_off(shards.len() / 2),
+                (_, 2..) => {
+                    limits.letters_max /= 2;
+                    Vec::new()
+                }
+                _ => return self.blame(&shards, &error).await,
+            };
+            match self.work_off(&shards, limits, Patience::Short).await {
+                Ok(step) if step.letters_done > 0 || others.is_empty() => return Ok(step),
+                Ok(_) => shards = others,
+                Err(cause) if cause.may_be_one_job() => error = cause,
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+
+    async fn blame(&self, shards: &[Shard], error: &StoreError) -> Result<Step, StoreError> {
+        let mut step = Step { saw_due: true, ..Step::default() };
+        for shard in shards {
+            match self.store.blame_first(*shard, error, &self.retry).await? {
+                Blamed::Nobody => {}
+                Blamed::Split => step.letters_done += 1,
+                Blamed::Postponed { delay_ms } => {
+                    tracing::warn!(%error, shard = shard.0, delay_ms, "a job failed and runs again");
+                    step.letters_postponed += 1;
+                }
+                Blamed::GivenUp => {
+                    tracing::error!(%error, shard = shard.0, "a job failed too often and is parked");
+                    step.letters_done += 1;
+                }
+            }
+        }
+        Ok(step)
+    }
+
+    /// Works off a batch of the due letters of these shards, as far as they can be locked.
+    async fn work_off(
+        &self,
+        shards: &[Shard],
+        limits: BatchLimits,
+        patience: Patience,
+    ) -> Result<Step, StoreError> {
         let nothing = Step { saw_due: true, ..Step::default() };
-        let chosen = self.choose(due);
-        let locked = transaction.lock_shards(&chosen).await?;
+        let mut session = self.store.session().await?;
+        let transaction = session.begin().await?;
+        if patience == Patience::Short {
+            transaction.shorten_lock_timeout().await?;
+        }
+        let locked = transaction.lock_shards(shards).await?;
         if locked.is_empty() {
             return Ok(nothing);
         }
         let share = |limit: usize| (limit / locked.len()).max(1) as i64;
-        let (letters_max, writes_max) = (share(self.limits.letters_max), share(self.limits.writes_max));
+        let (letters_max, writes_max) = (share(limits.letters_max), share(limits.writes_max));
         let mut taken = transaction.take_letters(&self.catalogue, &locked, letters_max, writes_max).await?;
         if taken.letters.is_empty() {
             return Ok(nothing);
@@ -96,7 +178,7 @@ impl Executor {
             letters_done: done.letters_done.len(),
             letters_new: done.letters_new.len(),
             jobs: done.jobs.len(),
-            saw_due: true,
+            ..nothing
         })
     }
 
@@ -106,7 +188,7 @@ impl Executor {
     /// # Errors
     /// As [`Executor::step`].
     pub async fn settle(&self) -> Result<(), StoreError> {
-        while self.step().await?.letters_done > 0 {}
+        while self.step().await?.went_on() {}
         Ok(())
     }
 
@@ -119,7 +201,7 @@ impl Executor {
             tokio::pin!(notified);
             notified.as_mut().enable();
             let pause = match self.step().await {
-                Ok(step) if step.letters_done > 0 => {
+                Ok(step) if step.went_on() => {
                     trouble.reset();
                     wake.notify_waiters();
                     continue;

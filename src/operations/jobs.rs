@@ -106,7 +106,7 @@ pub struct JobDetail {
     pub source: String,
     /// The jobs that it follows from, the first one first.
     pub way: Vec<WayRow>,
-    /// What it effectively changed in its organization.
+    /// What it effectively changed in its organization, where that went on to downstreams: else it is not kept.
     pub changes: Vec<EffectRow>,
     /// What it displaced: entries of the organization's own that a match changed or removed, as they were.
     pub displaced: Vec<DisplacedRow>,

@@ -18,7 +18,7 @@ pub use names::UnknownName;
 pub use organizations::{SettingQuery, partnerships, settings};
 pub use publish::{MalformedEvent, PublishError, Published, ReadyEvent, publish, read};
 pub use rejected::{RejectedDetail, RejectedQuery, RejectedState, rejected, rejected_message};
-pub use status::{Lookup, QueueStatus, Status, status};
+pub use status::{Lookup, QueueStatus, Status, queue, status};
 
 use crate::store::StoreError;
 pub use crate::store::read::{
@@ -63,7 +63,7 @@ pub enum OperationError {
         similar: Vec<String>,
     },
     /// There is no such event.
-    #[error("no event {event_id:?} is known{}", match .source_name { Some(source) => format!(" from the source {source:?}"), None => String::new() })]
+    #[error("no event {event_id:?} is known{}", source_text(.source_name.as_deref()))]
     UnknownEvent {
         /// What was asked for.
         event_id: String,
@@ -90,6 +90,10 @@ pub enum OperationError {
     /// The database could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn source_text(source: Option<&str>) -> String {
+    source.map(|source| format!(" from the source {source:?}")).unwrap_or_default()
 }
 
 fn similar_text(similar: &[String]) -> String {

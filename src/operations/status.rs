@@ -4,6 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::OperationError;
+use crate::broker::{self, Depth, Topology};
+use crate::config::BrokerConfig;
 use crate::store::Store;
 use crate::store::read::{Counts, JobCounts, LettersRow, RejectedCountRow, TroubleRow};
 
@@ -52,6 +54,15 @@ pub struct QueueStatus {
     pub messages: u32,
     /// How many consumers it has.
     pub consumers: u32,
+}
+
+/// How the queue stands that events come from. Makes one attempt to reach the broker.
+pub async fn queue(config: &BrokerConfig) -> Lookup<QueueStatus> {
+    let name = Topology::new(&config.prefix).events;
+    match broker::depth(config, &name).await {
+        Ok(Depth { messages, consumers }) => Lookup::Known(QueueStatus { name, messages, consumers }),
+        Err(error) => Lookup::Unknown(error.to_string()),
+    }
 }
 
 /// How things stand in the database; `queue` is what the broker said, if it was asked.

@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 
 use super::error::StoreError;
 use super::payload::{PartnershipPayload, SettingPayload, effects};
-use super::pool::Transaction;
+use super::pool::{Store, Transaction};
 use super::rows::{Named, organization};
 use super::statements;
 use crate::domain::catalogue::{Catalogue, CategoryId};
@@ -64,17 +64,28 @@ pub struct Trace {
     pub traceparent: Option<String>,
 }
 
-impl Transaction<'_> {
+impl Store {
     /// Shards with due letters; up to `letters_max` are counted in each.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
-    pub async fn shards_due(&self, letters_max: i64) -> Result<Vec<Due>, StoreError> {
-        let rows = self.query(statements::SHARDS_DUE, &[&SHARDS, &letters_max]).await?;
+    pub async fn shards_due(&self, letters_max: usize) -> Result<Vec<Due>, StoreError> {
+        let session = self.session().await?;
+        let rows = session.query(statements::SHARDS_DUE, &[&SHARDS, &(letters_max as i64)]).await?;
         Ok(rows
             .iter()
             .map(|row| Due { shard: Shard(row.get(0)), letters: row.get(1), weight: row.get(2) })
             .collect())
+    }
+}
+
+impl Transaction<'_> {
+    /// Waits for no locked row for long, in this transaction.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or refuses.
+    pub async fn shorten_lock_timeout(&self) -> Result<(), StoreError> {
+        self.query(statements::LOCK_TIMEOUT_SHORTEN, &[]).await.map(|_| ())
     }
 
     /// Locks shards for this transaction; returns those that could be locked.

@@ -60,6 +60,14 @@ impl StoreError {
         }
     }
 
+    /// Whether one job among many may be the cause: its data is refused or cannot be read, a row that it needs
+    /// is locked by somebody (55P03), or its statement takes too long (57014).
+    pub fn may_be_one_job(&self) -> bool {
+        matches!(self, Self::Row { .. })
+            || self.blames_data()
+            || matches!(self.sql_state(), Some("55P03" | "57014"))
+    }
+
     /// Whether the server refused what the statement was given: a value that it cannot hold (class 22), a
     /// constraint (class 23), a limit of its own (class 54). Anything else says nothing of the data.
     pub fn blames_data(&self) -> bool {

@@ -14,6 +14,7 @@
 //! | [`batch`] | locking shards, taking letters |
 //! | `load` | loading the part of the world that letters touch |
 //! | `save` | saving what was done |
+//! | [`failure`] | what becomes of a letter whose job failed |
 //! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
 //! | [`read`] | reading for people and programs |
 //! | [`wake`] | notifications that there is new work |
@@ -21,6 +22,7 @@
 pub mod batch;
 mod columns;
 pub mod error;
+pub mod failure;
 pub mod intake;
 mod load;
 mod payload;

@@ -2,7 +2,8 @@
 //!
 //! Every session has its timeouts set, so that no statement, lock or forgotten transaction lasts for ever,
 //! and plans each statement for the parameters at hand: a plan that was made while the tables were empty
-//! would make a set-based statement many times slower for as long as the session lives.
+//! would make a set-based statement many times slower for as long as the session lives. Nor are statements
+//! compiled to machine code: where the planner expects many rows, that takes longer than the statement.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,7 +46,7 @@ impl Store {
             .map_err(|error: tokio_postgres::Error| StoreError::Refused(error.to_string()))?;
         let DatabaseConfig { statement_timeout, lock_timeout, idle_in_transaction_timeout, .. } = options;
         let session = format!(
-            "-c search_path=channel_sync,pg_catalog -c plan_cache_mode=force_custom_plan -c timezone=UTC \
+            "-c search_path=channel_sync,pg_catalog -c plan_cache_mode=force_custom_plan -c jit=off -c timezone=UTC \
              -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
             statement_timeout.as_millis(),
             lock_timeout.as_millis(),

@@ -23,6 +23,9 @@ const FIXTURE: &str = include_str!("fixture.sql");
 /// Where nothing listens.
 const NOWHERE: &str = "127.0.0.1:1";
 
+/// A broker that nobody reaches.
+const NO_BROKER: &str = "amqp://127.0.0.1:1/vhost";
+
 /// What every time is shown as: what a snapshot pins is that there is one, and how wide it is.
 const SOME_TIME: &str = "2026-01-31T09:30:00Z";
 
@@ -88,7 +91,7 @@ fn without_times(text: &str) -> String {
 
 /// Runs commands one after the other over a database; returns all that they said.
 fn session(url: &str, commands: &[&[&str]]) -> String {
-    let variables = [("DATABASE_URL", url)];
+    let variables = [("DATABASE_URL", url), ("AMQP_URL", NO_BROKER)];
     let shown = ServiceUrl::postgres(url).unwrap().to_string();
     let said: Vec<String> = commands
         .iter()
@@ -311,6 +314,7 @@ async fn jobs() {
         &["jobs", "show", "3-3"],
         &["jobs", "show", "11-2"],
         &["jobs", "show", "12-1"],
+        &["jobs", "show", "14-3"],
         &["jobs", "show", "99-1"],
     ];
     snapshot!("jobs", session(database.url(), commands));
@@ -431,9 +435,14 @@ fn nothing_is_published_where_something_is_malformed() {
     let texts = [
         format!("{event}\n[1]\n"),
         format!("{event}\n{event}\n{{\"type\": \"setting-changed\"\n"),
-        format!(
-            "{event}\n{{\"type\":\"other\",\"data\":{{}}}}\n\n{{\"type\":\"setting-changed\",\"data\":{{}}}}\n{{\"type\":\"partnership-changed\",\"data\":{{\"upstream_id\":\" x\"}}}}\n"
-        ),
+        [
+            event,
+            r#"{"type":"other","data":{}}"#,
+            "",
+            r#"{"type":"setting-changed","data":{}}"#,
+            r#"{"type":"partnership-changed","data":{"upstream_id":" x"}}"#,
+        ]
+        .join("\n"),
         "{}\n".repeat(30),
     ];
     let mut said: Vec<String> =
@@ -464,6 +473,23 @@ async fn what_is_published_is_confirmed_and_in_the_queue() {
     said.push(publish(&variables, events.as_bytes(), &["publish", "-", "--json"]));
     vhost.ready_becomes("events", 2 + 3 + 3).await;
     snapshot!("publish", said.join("\n"));
+}
+
+#[tokio::test]
+async fn status_looks_at_the_queue() {
+    let (vhost, database) = (Vhost::create().await, Database::create().await);
+    let variables = [("AMQP_URL", vhost.url()), ("DATABASE_URL", database.url())];
+    let first_line = || {
+        let output = program(&variables, &["status"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().next().unwrap().to_owned()
+    };
+    let missing = first_line();
+    assert!(missing.contains("unknown: look at the queue channel-sync.events: topology missing: NOT_FOUND"));
+    vhost.declare_queue("channel-sync.events", json!({})).await;
+    assert_eq!(
+        first_line(),
+        "queue                    0 messages waiting in channel-sync.events, 0 consumers"
+    );
 }
 
 /// Binds a queue to the exchange.

@@ -17,5 +17,6 @@ mod mailbox;
 mod modes;
 mod policy;
 mod properties;
+mod retry;
 mod rules;
 mod scenario;

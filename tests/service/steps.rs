@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 
 use crate::support::database::Database;
 use crate::support::events::{edit, partnership, raw};
-use crate::support::platform::lines;
+use crate::support::platform::{RETRY, lines};
 
 struct Steps {
     // Dropped last: the database goes when nobody is connected.
@@ -34,7 +34,7 @@ impl Steps {
         let store = database.store();
         let catalogue = Arc::new(Catalogue::parse(BUILT_IN).unwrap());
         let ingest = Ingest::new(store.clone(), Arc::clone(&catalogue), Limits::default());
-        let executor = Executor::new(store.clone(), catalogue, limits);
+        let executor = Executor::new(store.clone(), catalogue, limits, RETRY);
         let client = database.client().await;
         client.batch_execute("set search_path = channel_sync").await.unwrap();
         Self { store, ingest, executor, client, database }
@@ -109,7 +109,7 @@ async fn shards_that_another_worker_has_are_left_to_it() {
     steps.executor.step().await.unwrap();
     let mut other = steps.store.session().await.unwrap();
     let transaction = other.begin().await.unwrap();
-    let due = transaction.shards_due(10).await.unwrap();
+    let due = steps.store.shards_due(10).await.unwrap();
     assert_eq!(due.len(), 5, "five partners, of numbers in a row, live in five shards");
     let taken = transaction.lock_shards(&[due[0].shard, due[1].shard]).await.unwrap();
     assert_eq!(taken.len(), 2);
@@ -182,5 +182,79 @@ async fn small_batches_come_to_the_same() {
     steps.executor.settle().await.unwrap();
     assert_eq!(steps.values_of_m().await, "a | 2, b | 2, c | 2, d | 2, e | 2, helios | 2, ");
     assert_eq!(steps.lines("select count(*) from letter").await, "0\n");
+    drop(steps.database);
+}
+
+/// Makes every write to the settings of an organization fail, as a constraint would.
+const REFUSE_C: &str = "
+    create function refuse() returns trigger language plpgsql as $$ begin
+        raise exception 'c is full' using errcode = '23514';
+    end $$;
+    create trigger refuse before insert or update on setting for each row
+        when (new.organization_no = 4) execute function refuse();";
+
+#[tokio::test]
+async fn a_job_that_fails_is_found_tried_again_and_given_up_and_everybody_else_goes_on() {
+    let steps = Steps::with_partners().await;
+    let c = "select organization_no from organization where organization_id = 'c'";
+    assert_eq!(steps.lines(c).await, "4\n");
+    steps.client.batch_execute(REFUSE_C).await.unwrap();
+    steps.take_in([edit("second", "helios", "equipment", &[("m", json!(2))])]).await;
+    steps.take_in([edit("third", "helios", "adders", &[("a", json!(1))])]).await;
+    steps.take_in([edit("other", "sunny", "equipment", &[("m", json!(9))])]).await;
+    let failed = "select event_id, organization_id, state, attempts, last_error from job_view
+                   where state not in ('succeeded', 'pending') order by event_id";
+    let gave_up = async || steps.lines(failed).await.matches("failed").count() == 2;
+    for _ in 0..200 {
+        steps.executor.step().await.unwrap();
+        if gave_up().await {
+            break;
+        }
+    }
+    let error = "run settings_put: c is full (23514)";
+    assert_eq!(
+        steps.lines(failed).await,
+        format!("second | c | failed | 3 | {error}\nthird | c | failed | 3 | {error}\n")
+    );
+    assert_eq!(steps.values_of_m().await, "a | 2, b | 2, c | 1, d | 2, e | 2, helios | 2, sunny | 9, ");
+    let states = "select event_id, state, jobs_total, jobs_succeeded, jobs_failed from event_view
+                   where event_id in ('second', 'third', 'other') order by 1";
+    assert_eq!(
+        steps.lines(states).await,
+        "other | done | 1 | 1 | 0\nsecond | failed | 6 | 5 | 1\nthird | failed | 6 | 5 | 1\n"
+    );
+    // What is behind goes on.
+    steps.client.batch_execute("drop trigger refuse on setting").await.unwrap();
+    steps.apply([edit("fourth", "helios", "equipment", &[("m", json!(4))])]).await;
+    assert!(steps.values_of_m().await.contains("c | 4"));
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_has_locked_delays_its_organization_alone() {
+    let steps = Steps::with_partners().await;
+    let holder = steps.database.client().await;
+    holder
+        .batch_execute("begin; select from channel_sync.setting where organization_no = 4 for update")
+        .await
+        .unwrap();
+    steps.take_in([edit("second", "helios", "equipment", &[("m", json!(2))])]).await;
+    let others = "a | 2, b | 2, c | 1, d | 2, e | 2, helios | 2, ";
+    for _ in 0..20 {
+        steps.executor.step().await.unwrap();
+        if steps.values_of_m().await == others {
+            break;
+        }
+    }
+    assert_eq!(steps.values_of_m().await, others);
+    holder.batch_execute("rollback").await.unwrap();
+    let done = "select state from job_view where event_id = 'second' and organization_id = 'c'";
+    for _ in 0..200 {
+        steps.executor.step().await.unwrap();
+        if steps.lines(done).await == "succeeded\n" {
+            break;
+        }
+    }
+    assert!(steps.values_of_m().await.contains("c | 2"));
     drop(steps.database);
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use channel_sync::broker::Publisher;
 use channel_sync::config::Config;
 use channel_sync::contract::Message;
+use channel_sync::domain::retry::RetryPolicy;
 use channel_sync::service::Service;
 use tokio_postgres::Client;
 use tokio_postgres::SimpleQueryMessage;
@@ -13,6 +14,9 @@ use tokio_postgres::SimpleQueryMessage;
 use super::broker::{Vhost, eventually};
 use super::database::Database;
 use super::events::{SOURCE, edit};
+
+/// How failing jobs are tried again: thrice, and so soon that a test can wait for it.
+pub const RETRY: RetryPolicy = RetryPolicy { attempts_max: 3, delay_ms_min: 1, delay_ms_max: 10 };
 
 /// The servers of a test, with the service running.
 pub struct Platform {

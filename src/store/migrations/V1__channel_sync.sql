@@ -60,7 +60,8 @@ create table event (
     -- The message, kept for events that can be found wrong only when they run.
     body            bytea,
     properties      jsonb,
-    unique (source, event_id)
+    -- The id first: people look for it alone.
+    unique (event_id, source)
 );
 create index event_organization on event (organization_no, event_no);
 
@@ -127,7 +128,7 @@ create table job (
     primary key (cause_no, organization_no)
 );
 create index job_organization on job (organization_no, cause_no);
-create index job_failed on job (cause_no, organization_no) where state = 'failed';
+create index job_not_succeeded on job (cause_no, organization_no) where state <> 'succeeded';
 
 create table setting (
     organization_no int not null,

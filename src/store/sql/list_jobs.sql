@@ -39,7 +39,9 @@ select j.cause_no,
            and ($1 is distinct from 'discarded' or j.state = 'discarded')
            and ($2::int is null or j.organization_no = $2)
            and ($3::bigint is null
-                or j.cause_no = any (array(select $3 union all select change_no from change where event_no = $3)))
+                or j.cause_no = any (array(select $3
+                                           union all
+                                           select change_no from change where event_no = $3)))
            and ($4::text is distinct from 'own-change' or e.type = 'setting-changed')
            and ($4 is distinct from 'partnership-change' or e.type = 'partnership-changed')
            and ($4 is distinct from 'sync-change' or (c.change_no is not null and c.beginning is null))

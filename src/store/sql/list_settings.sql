@@ -1,5 +1,5 @@
--- Settings of an organization, by category and key. $2: of this category; $3: keys that begin so; $4, $5: after
--- this category and key. Index: setting_pkey, in whose order they are read, no further than the limit.
+-- Settings of an organization, by category and key. $2: of this category; $3: keys that begin so; $4, $5:
+-- after this category and key. Index: setting_pkey, in whose order they are read, no further than the limit.
 select category, key, value, origin, locked, locked_by, event_id, updated_at
   from setting_view
  where organization_id = $1

@@ -1,5 +1,5 @@
--- What a job effectively changed in its organization, as store::payload writes it. $1, $2, $3: event, cause and
--- organization. Indexes: change_event, value_pkey.
+-- What a job effectively changed in its organization, as store::payload writes it. $1, $2, $3: event, cause
+-- and organization. Indexes: change_event, value_pkey.
 select c.category,
        effect.name as change,
        case when effect.name = 'removed' then effect.entry #>> '{}' else effect.entry ->> 0 end as key,

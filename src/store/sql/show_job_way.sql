@@ -1,4 +1,5 @@
--- The jobs that a job follows from, the first one first. $1, $2: its cause and organization. Index: change_pkey.
+-- The jobs that a job follows from, the first one first. $1, $2: its cause and organization. Index:
+-- change_pkey.
 with recursive way (cause_no, organization_no, tier) as (
      select $1::bigint, $2::int, 0
      union all

@@ -1,0 +1,7 @@
+-- The first due letter of a shard that this transaction has locked. Index: letter_order.
+select letter_no, organization_no, attempts
+  from letter
+ where shard = $1
+   and run_at <= now()
+ order by position, cause_no, letter_no
+ limit 1
