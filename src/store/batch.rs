@@ -16,6 +16,7 @@ use super::payload::{PartnershipPayload, SettingPayload, effects};
 use super::pool::{Store, Transaction};
 use super::rows::{Named, organization};
 use super::statements;
+use super::together::together;
 use crate::domain::catalogue::{Catalogue, CategoryId};
 use crate::domain::mailbox::{
     Batch, JobKind, Letter, LetterNo, Position, Recipients, Reconcile, Work, numbers_needed,
@@ -124,7 +125,7 @@ impl Transaction<'_> {
             of([JobKind::OwnChange, JobKind::PartnershipChange]),
             of([JobKind::SyncChange, JobKind::Reconcile]),
         );
-        let (events, changes) = tokio::try_join!(
+        let (events, changes) = together!(
             self.query_unless(event_nos.is_empty(), statements::EVENTS_LOAD, [&event_nos]),
             self.query_unless(change_nos.is_empty(), statements::CHANGES_LOAD, [&change_nos]),
         )?;
@@ -189,7 +190,7 @@ impl Transaction<'_> {
             let reading_nos: Vec<i64> = reading.iter().map(|(letter, _)| letter.no.0).collect();
             let upstreams: Vec<i32> = reading.iter().map(|(_, upstream)| upstream.0).collect();
             let positions: Vec<i64> = reading.iter().map(|(letter, _)| letter.position.0).collect();
-            let (behind, first) = tokio::try_join!(
+            let (behind, first) = together!(
                 self.query_unless(
                     false,
                     statements::LETTERS_BEHIND,
@@ -224,7 +225,7 @@ impl Transaction<'_> {
         let decides_on_partnerships =
             letters.iter().any(|letter| matches!(letter.work, Work::PartnershipChange { .. }));
         let registry = vec![PARTNERSHIPS.0];
-        let (shared, registry) = tokio::try_join!(
+        let (shared, registry) = together!(
             self.query_unless(wanted.is_empty(), statements::SHARDS_LOCK_SHARED, [&wanted]),
             self.query_unless(!decides_on_partnerships, statements::SHARDS_LOCK, [&registry]),
         )?;

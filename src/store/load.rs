@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::pool::Transaction;
 use super::rows::{organization, partnership};
 use super::statements;
+use super::together::together;
 use crate::domain::catalogue::{Catalogue, CategoryId};
 use crate::domain::decide::reaching_rule;
 use crate::domain::mailbox::{self, Letter, Position, Recipients, Reconcile, Work};
@@ -31,7 +32,7 @@ impl Transaction<'_> {
         let (uppers, shards) =
             parties.below.iter().map(|(up, shard)| (up.0, shard.0)).unzip::<_, _, Vec<_>, Vec<_>>();
         let above: Vec<i32> = parties.above.iter().map(|no| no.0).collect();
-        let (above, below) = tokio::try_join!(
+        let (above, below) = together!(
             self.query_unless(above.is_empty(), statements::PARTNERSHIPS_ABOVE, [&above]),
             self.query_unless(uppers.is_empty(), statements::PARTNERSHIPS_BELOW, [&uppers, &shards]),
         )?;
@@ -48,7 +49,7 @@ impl Transaction<'_> {
         let declined = DeclinedColumns::of(catalogue, &wanted.declined);
         let (downs, ups) =
             wanted.declined_whole.iter().map(|(down, up)| (down.0, up.0)).unzip::<_, _, Vec<_>, Vec<_>>();
-        let (reached, by_organization, by_category, by_key, versions, declined, declined_whole) = tokio::try_join!(
+        let (reached, by_organization, by_category, by_key, versions, declined, declined_whole) = together!(
             self.query_unless(changing.is_empty(), statements::PARTNERSHIPS_REACHED, [&changing]),
             self.query_unless(whole.is_empty(), statements::SETTINGS_LOAD_ORGANIZATIONS, [&whole]),
             self.query_unless(

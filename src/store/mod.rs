@@ -15,6 +15,7 @@
 //! | `load` | loading the part of the world that letters touch |
 //! | `save` | saving what was done |
 //! | [`failure`] | what becomes of a letter whose job failed |
+//! | `together` | statements that are under way at once |
 //! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
 //! | [`read`] | reading for people and programs |
 //! | [`wake`] | notifications that there is new work |
@@ -31,6 +32,7 @@ pub mod read;
 mod rows;
 mod save;
 pub mod statements;
+mod together;
 pub mod wake;
 mod words;
 

@@ -15,6 +15,7 @@ use super::payload::effects_text;
 use super::pool::Transaction;
 use super::rows::{Named, organization};
 use super::statements;
+use super::together::together;
 use super::words::{found_wrong_text, skipped_text};
 use crate::domain::catalogue::{Catalogue, Kind};
 use crate::domain::decide::Skipped;
@@ -36,7 +37,7 @@ impl Transaction<'_> {
         attempts: &Attempts,
     ) -> Result<(), StoreError> {
         let names = self.names(done).await?;
-        tokio::try_join!(
+        together!(
             self.save_settings(catalogue, writes),
             self.save_declined(catalogue, writes),
             self.save_partnerships(catalogue, writes),
@@ -60,7 +61,7 @@ impl Transaction<'_> {
         let added_by: Vec<i64> = put.iter().map(|(_, entry)| entry.added_by.0).collect();
         let removed = Columns::of_keys(catalogue, &writes.entries_removed);
         let Columns { organizations, categories, keys } = &put_keys;
-        tokio::try_join!(
+        together!(
             self.execute_unless(
                 put.is_empty(),
                 statements::SETTINGS_PUT,
@@ -79,7 +80,7 @@ impl Transaction<'_> {
         let put = DeclinedColumns::of(catalogue, writes.declined_put.iter().map(|(declined, _)| declined));
         let events: Vec<i64> = writes.declined_put.iter().map(|(_, event)| event.0).collect();
         let removed = DeclinedColumns::of(catalogue, &writes.declined_removed);
-        tokio::try_join!(
+        together!(
             self.execute_unless(
                 events.is_empty(),
                 statements::DECLINED_PUT,
@@ -113,7 +114,7 @@ impl Transaction<'_> {
         let advanced: Vec<i32> = writes.last_changes.iter().map(|(no, _)| no.0).collect();
         let changes: Vec<i64> = writes.last_changes.iter().map(|(_, last)| last.change.0).collect();
         let positions: Vec<i64> = writes.last_changes.iter().map(|(_, last)| last.position.0).collect();
-        tokio::try_join!(
+        together!(
             self.execute_unless(
                 all.is_empty(),
                 statements::PARTNERSHIPS_PUT,
@@ -208,7 +209,7 @@ impl Transaction<'_> {
             letters.weights.push(weights.get(&cause).copied().unwrap_or(letter.weight));
         }
         let gone: Vec<i64> = done.letters_done.iter().map(|no| no.0).collect();
-        tokio::try_join!(
+        together!(
             self.add_letters(&letters),
             self.execute_unless(gone.is_empty(), statements::LETTERS_REMOVE, [&gone]),
         )?;
@@ -279,7 +280,7 @@ impl Transaction<'_> {
         let origins: Vec<Option<i32>> =
             displaced.iter().map(|(_, _, one)| one.entry.origin.map(|no| no.0)).collect();
         let events: Vec<i64> = displaced.iter().map(|(_, _, one)| one.entry.written_by.0).collect();
-        tokio::try_join!(
+        together!(
             self.execute_unless(
                 jobs.is_empty(),
                 statements::JOBS_ADD,
@@ -338,7 +339,7 @@ impl Transaction<'_> {
             });
             settled.push(event.0);
         }
-        tokio::try_join!(
+        together!(
             self.execute_unless(settled.is_empty(), statements::EVENTS_SETTLE, [&settled, &verdicts]),
             self.execute_unless(
                 wrong.is_empty(),

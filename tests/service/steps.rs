@@ -211,6 +211,7 @@ async fn a_job_that_fails_is_found_tried_again_and_given_up_and_everybody_else_g
             break;
         }
     }
+    steps.executor.settle().await.unwrap();
     let error = "run settings_put: c is full (23514)";
     assert_eq!(
         steps.lines(failed).await,
