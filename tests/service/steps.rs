@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use channel_sync::contract::{Limits, Message};
 use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
+use channel_sync::domain::retry::RetryPolicy;
 use channel_sync::flow::executor::{BatchLimits, Executor, Step};
 use channel_sync::flow::ingest::Ingest;
 use channel_sync::store::Store;
@@ -14,6 +15,8 @@ use tokio_postgres::Client;
 use crate::support::database::Database;
 use crate::support::events::{edit, partnership, raw};
 use crate::support::platform::{RETRY, lines};
+
+const LIMITS: BatchLimits = BatchLimits { letters_max: 1000, writes_max: 20_000 };
 
 struct Steps {
     // Dropped last: the database goes when nobody is connected.
@@ -26,7 +29,7 @@ struct Steps {
 
 impl Steps {
     async fn start() -> Self {
-        Self::with_limits(BatchLimits { letters_max: 1000, writes_max: 20_000 }).await
+        Self::with_limits(LIMITS).await
     }
 
     async fn with_limits(limits: BatchLimits) -> Self {
@@ -233,7 +236,10 @@ async fn a_job_that_fails_is_found_tried_again_and_given_up_and_everybody_else_g
 
 #[tokio::test]
 async fn a_row_that_somebody_has_locked_delays_its_organization_alone() {
-    let steps = Steps::with_partners().await;
+    let mut steps = Steps::with_partners().await;
+    let patient = RetryPolicy { attempts_max: 1000, ..RETRY };
+    let catalogue = Arc::new(Catalogue::parse(BUILT_IN).unwrap());
+    steps.executor = Executor::new(steps.store.clone(), catalogue, LIMITS, patient);
     let holder = steps.database.client().await;
     holder
         .batch_execute("begin; select from channel_sync.setting where organization_no = 4 for update")

@@ -95,7 +95,9 @@ async fn template(admin: &Client) -> String {
 }
 
 fn store(url: &str) -> Store {
-    let environment = [("DATABASE_URL".to_owned(), url.to_owned())];
+    // Tests that lock a row should not wait long for what they know.
+    let environment = [("DATABASE_URL", url), ("CHANNEL_SYNC__DATABASE__LOCK_TIMEOUT_MS", "100")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Store::new(&Config::load(None, environment.into_iter()).unwrap().database).unwrap()
 }
 
