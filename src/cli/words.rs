@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::operations::StoredValue;
+
 /// `text` with every control character written out.
 pub(super) fn harmless(text: &str) -> String {
     if !text.chars().any(controls) {
@@ -31,9 +33,9 @@ fn controls(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A value as compact JSON.
-pub(super) fn value(value: &Value) -> String {
-    harmless(&value.to_string())
+/// A value as the JSON text that it is.
+pub(super) fn value(value: &StoredValue) -> String {
+    harmless(value.text())
 }
 
 /// `text`, or its beginning where it has more characters than `width`.

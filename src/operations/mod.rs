@@ -23,7 +23,7 @@ pub use status::{Lookup, QueueStatus, Status, queue, status};
 use crate::store::StoreError;
 pub use crate::store::read::{
     Counts, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow, PartnershipRow,
-    RejectedCountRow, RejectedRow, SettingRow, TroubleRow, WayRow,
+    RejectedCountRow, RejectedRow, SettingRow, StoredValue, TroubleRow, WayRow,
 };
 
 /// The most rows of a list.

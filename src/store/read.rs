@@ -8,12 +8,41 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, Json, Type, accepts};
 
 use super::error::StoreError;
 use super::pool::Session;
 use super::statements;
 use crate::domain::{CauseNo, EventNo, OrganizationNo};
+
+/// A setting's value as Postgres spells it. It is opaque, and so never taken apart: not every JSON text makes
+/// it through a tree of `serde_json` unchanged.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct StoredValue(Box<RawValue>);
+
+impl StoredValue {
+    /// Its JSON text.
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for StoredValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl<'a> FromSql<'a> for StoredValue {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Json::from_sql(kind, raw).map(|Json(value)| Self(value))
+    }
+
+    accepts!(JSON, JSONB);
+}
 
 /// A row of `setting_view`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,8 +53,8 @@ pub struct SettingRow {
     pub category: String,
     /// Its key there.
     pub key: String,
-    /// Its value; numbers are spelled as Postgres keeps them.
-    pub value: Value,
+    /// Its value.
+    pub value: StoredValue,
     /// `own`, or the upstream that it was synced from.
     pub origin: String,
     /// Whether the organization may not edit it.
@@ -166,7 +195,7 @@ pub struct EffectRow {
     /// `added`, `changed` or `removed`.
     pub change: String,
     /// Its value from then on; none where it was removed.
-    pub value: Option<Value>,
+    pub value: Option<StoredValue>,
 }
 
 /// An entry that a job displaced, as it was before.
@@ -177,7 +206,7 @@ pub struct DisplacedRow {
     /// Its key there.
     pub key: String,
     /// Its value.
-    pub value: Value,
+    pub value: StoredValue,
     /// `own`, or the upstream that it had been synced from.
     pub origin: String,
     /// The event that had written it.

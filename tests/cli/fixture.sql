@@ -12,7 +12,7 @@ values (1, 2, 'active', true,  true, false, 'strict',        0, now() - interval
        (1, 3, 'ended',  false, true, true,  'off',           0, now() - interval '5 days 12 h');
 
 insert into value (value_id, body)
-values ('00000000-0000-0000-0000-000000000001', '{"watts": 430.0, "maker": "REC"}'),
+values ('00000000-0000-0000-0000-000000000001', '{"watts": 430.0, "maker": "REC", "$serde_json::private::Number": "opaque"}'),
        ('00000000-0000-0000-0000-000000000002', '"a value of the downstream''s own"'),
        ('00000000-0000-0000-0000-000000000003', '1234567890123456789012345678901234567890.10'),
        ('00000000-0000-0000-0000-000000000004', '{"subject": "line one\nline two \u001b[31m", "body": "0123456789012345678901234567890123456789012345678901234567890123456789"}');
