@@ -39,7 +39,7 @@ impl Service {
         let own = std::env::current_exe().context("find the demo's own program")?;
         let folder = own.parent().and_then(Path::parent).context("find the folder of the programs")?;
         let program = folder.join("channel-sync");
-        ensure!(program.is_file(), "{} is not there: cargo build --release", program.display());
+        ensure!(program.is_file(), "{} is not there: cargo build", program.display());
 
         let log = log_path()?;
         let output = File::create(&log).with_context(|| format!("create {}", log.display()))?;

@@ -395,7 +395,7 @@ async fn declined_stays_away(stage: &mut Stage<'_>, equipment: &Entries) -> Resu
 
     stage
         .report
-        .say("Bright Roofs' data sync is switched off and on again. That is a merge, but no way back.");
+        .say("Bright Roofs' data sync is switched off and on again. That is a merge, but it does not bring the module back.");
     stage
         .publish(&[
             Event::partnership("helios-bright-roofs-2", HELIOS, BRIGHT, Flags::SyncOff),
