@@ -20,6 +20,7 @@ use crate::domain::retry::RetryPolicy;
 use crate::domain::{EventNo, SHARDS, Shard};
 use crate::store::batch::{Due, Trace};
 use crate::store::failure::Blamed;
+use crate::store::save::FoundWrongs;
 use crate::store::{Store, StoreError};
 
 /// How large a batch may be.
@@ -171,9 +172,9 @@ impl Executor {
         if done.letters_done.is_empty() {
             return Ok(nothing);
         }
-        transaction.save(&self.catalogue, &world.take_writes(), &done, &attempts).await?;
+        let found_wrong = transaction.save(&self.catalogue, &world.take_writes(), &done, &attempts).await?;
         transaction.commit().await?;
-        log(&done, &traces);
+        log(&done, &traces, &found_wrong);
         Ok(Step {
             letters_done: done.letters_done.len(),
             letters_new: done.letters_new.len(),
@@ -252,7 +253,7 @@ const FIRST_SHARD_STRIDE: usize = 7;
 
 /// What became of each event and of the jobs done for it, in a span that carries the publisher's trace: the
 /// same fields as that of the ingest, so that one search finds the way from the message to its results.
-fn log(done: &Done, traces: &HashMap<EventNo, Trace>) {
+fn log(done: &Done, traces: &HashMap<EventNo, Trace>, found_wrong: &FoundWrongs) {
     let mut jobs: BTreeMap<EventNo, JobsDone> = BTreeMap::new();
     for job in &done.jobs {
         let jobs = jobs.entry(job.event).or_default();
@@ -276,7 +277,11 @@ fn log(done: &Done, traces: &HashMap<EventNo, Trace>) {
         match verdicts.get(&event) {
             Some(Verdict::Superseded) => tracing::info!(event_no, "event superseded"),
             Some(Verdict::Locked) => tracing::info!(event_no, "event refused: settings locked"),
-            Some(Verdict::Rejected(found)) => tracing::warn!(event_no, ?found, "event rejected"),
+            Some(Verdict::Rejected(_)) => {
+                let (code, reason) =
+                    found_wrong.get(&event).map(|(code, reason)| (code.name(), reason)).unzip();
+                tracing::warn!(event_no, code, reason, "event rejected");
+            }
             Some(Verdict::Applied) | None => {
                 tracing::debug!(event_no, jobs, added, changed, removed, "jobs done");
             }

@@ -13,7 +13,7 @@
 //! | [`intake`] | taking in a batch of messages |
 //! | [`batch`] | locking shards, taking letters |
 //! | `load` | loading the part of the world that letters touch |
-//! | `save` | saving what was done |
+//! | [`save`] | saving what was done |
 //! | [`failure`] | what becomes of a letter whose job failed |
 //! | `together` | statements that are under way at once |
 //! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
@@ -30,7 +30,7 @@ mod payload;
 mod pool;
 pub mod read;
 mod rows;
-mod save;
+pub mod save;
 pub mod statements;
 mod together;
 pub mod wake;

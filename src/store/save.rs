@@ -3,7 +3,7 @@
 //! One statement for each table and kind of write, all of them under way at once. One that fails leaves the
 //! transaction to be dropped.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use super::rows::{Named, organization};
 use super::statements;
 use super::together::together;
 use super::words::{found_wrong_text, skipped_text};
+use crate::contract::RejectionCode;
 use crate::domain::catalogue::{Catalogue, Kind};
 use crate::domain::decide::Skipped;
 use crate::domain::mailbox::{Done, FollowUp, FoundWrong, JobKind, Recipients, Verdict};
@@ -24,8 +25,12 @@ use crate::domain::setting::ValueId;
 use crate::domain::world::Writes;
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo};
 
+/// What was wrong with events that were found wrong when they ran: code and reason.
+pub type FoundWrongs = BTreeMap<EventNo, (RejectionCode, String)>;
+
 impl Transaction<'_> {
-    /// Saves what was done: the world's writes, and jobs, changes and letters.
+    /// Saves what was done: the world's writes, and jobs, changes and letters. Returns what was wrong with the
+    /// events that were found wrong, in words.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses: then the transaction must be dropped.
@@ -35,21 +40,22 @@ impl Transaction<'_> {
         writes: &Writes,
         done: &Done,
         attempts: &Attempts,
-    ) -> Result<(), StoreError> {
+    ) -> Result<FoundWrongs, StoreError> {
         let names = self.names(done).await?;
+        let found_wrong = found_wrongs(catalogue, done, &names);
         together!(
             self.save_settings(catalogue, writes),
             self.save_declined(catalogue, writes),
             self.save_partnerships(catalogue, writes),
             self.save_changes(catalogue, done),
             self.save_letters(done),
-            self.save_jobs(catalogue, done, attempts, &names),
-            self.save_verdicts(catalogue, done, &names),
+            self.save_jobs(catalogue, done, attempts, &names, &found_wrong),
+            self.save_verdicts(done, &found_wrong),
         )?;
         if !done.letters_new.is_empty() {
             self.query(statements::LETTERS_NOTIFY, &[]).await?;
         }
-        Ok(())
+        Ok(found_wrong)
     }
 
     async fn save_settings(&self, catalogue: &Catalogue, writes: &Writes) -> Result<(), StoreError> {
@@ -233,6 +239,7 @@ impl Transaction<'_> {
         done: &Done,
         attempts: &Attempts,
         names: &HashMap<OrganizationNo, String>,
+        found_wrong: &FoundWrongs,
     ) -> Result<(), StoreError> {
         let jobs = &done.jobs;
         let causes: Vec<i64> = jobs.iter().map(|job| job.cause.0).collect();
@@ -249,19 +256,9 @@ impl Transaction<'_> {
         let unchanged: Vec<i32> = jobs.iter().map(|job| job.counts.unchanged).collect();
         let kept_own: Vec<i32> = jobs.iter().map(|job| job.counts.kept_own).collect();
         let declined: Vec<i32> = jobs.iter().map(|job| job.counts.declined).collect();
-        let reasons: HashMap<CauseNo, String> = done
-            .verdicts
-            .iter()
-            .filter_map(|(event, verdict)| match verdict {
-                Verdict::Rejected(found) => {
-                    Some((CauseNo::from(*event), found_wrong_text(catalogue, found, names).1))
-                }
-                Verdict::Applied | Verdict::Superseded | Verdict::Locked => None,
-            })
-            .collect();
         let errors: Vec<Option<&str>> = jobs
             .iter()
-            .map(|job| reasons.get(&job.cause).filter(|_| job.rejected).map(String::as_str))
+            .map(|job| found_wrong.get(&job.event).filter(|_| job.rejected).map(|(_, reason)| &**reason))
             .collect();
         let skipped: Vec<Option<String>> =
             jobs.iter().map(|job| job.skipped.map(|skipped| skipped_text(skipped, names))).collect();
@@ -316,29 +313,20 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    async fn save_verdicts(
-        &self,
-        catalogue: &Catalogue,
-        done: &Done,
-        names: &HashMap<OrganizationNo, String>,
-    ) -> Result<(), StoreError> {
+    async fn save_verdicts(&self, done: &Done, found_wrong: &FoundWrongs) -> Result<(), StoreError> {
         let (mut settled, mut verdicts) = (Vec::new(), Vec::new());
-        let (mut wrong, mut codes, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
         for (event, verdict) in &done.verdicts {
             verdicts.push(match verdict {
                 Verdict::Applied => continue,
                 Verdict::Superseded => "superseded",
                 Verdict::Locked => "locked",
-                Verdict::Rejected(found) => {
-                    let (code, reason) = found_wrong_text(catalogue, found, names);
-                    wrong.push(event.0);
-                    codes.push(code.name());
-                    reasons.push(reason);
-                    "rejected"
-                }
+                Verdict::Rejected(_) => "rejected",
             });
             settled.push(event.0);
         }
+        let wrong: Vec<i64> = found_wrong.keys().map(|event| event.0).collect();
+        let codes: Vec<&str> = found_wrong.values().map(|(code, _)| code.name()).collect();
+        let reasons: Vec<&str> = found_wrong.values().map(|(_, reason)| &**reason).collect();
         together!(
             self.execute_unless(settled.is_empty(), statements::EVENTS_SETTLE, [&settled, &verdicts]),
             self.execute_unless(
@@ -405,4 +393,14 @@ impl ChangeColumns<'_> {
         self.causes.push(cause.0);
         self.organizations.push(organization.0);
     }
+}
+
+fn found_wrongs(catalogue: &Catalogue, done: &Done, names: &HashMap<OrganizationNo, String>) -> FoundWrongs {
+    done.verdicts
+        .iter()
+        .filter_map(|(event, verdict)| match verdict {
+            Verdict::Rejected(found) => Some((*event, found_wrong_text(catalogue, found, names))),
+            Verdict::Applied | Verdict::Superseded | Verdict::Locked => None,
+        })
+        .collect()
 }
