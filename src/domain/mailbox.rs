@@ -19,13 +19,7 @@ use super::partnership::{Beginning, Mode, Onboarding, Terms};
 use super::policy::{Occurrence, Rule, rule};
 use super::setting::{Change, Edit, Effect, Key};
 use super::world::{LastChange, World};
-use super::{CauseNo, ChangeNo, EventNo, OrganizationNo, Shard};
-
-/// Where a letter stands in the order of a mailbox: the number of the root event, or, where the upstream's
-/// previous change stands later than that, that change's position, so that the changes of one upstream keep
-/// their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Position(pub i64);
+use super::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
 
 /// The number of a letter in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

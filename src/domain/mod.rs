@@ -60,6 +60,12 @@ impl From<ChangeNo> for CauseNo {
     }
 }
 
+/// Where a letter stands in the order of a mailbox: the number of the root event, or, where the upstream's
+/// previous change stands later than that, that change's position, so that the changes of one upstream keep
+/// their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position(pub i64);
+
 /// A part of all organizations that is worked on by one executor at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Shard(pub i16);

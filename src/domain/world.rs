@@ -7,10 +7,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::catalogue::CategoryId;
-use super::mailbox::Position;
 use super::partnership::{Mode, Partnership, Status};
 use super::setting::{Entry, Key};
-use super::{ChangeNo, EventNo, OrganizationNo, Shard};
+use super::{ChangeNo, EventNo, OrganizationNo, Position, Shard};
 
 /// An entry that a downstream deleted after it had been synced from an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

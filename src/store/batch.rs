@@ -18,13 +18,11 @@ use super::rows::{Named, organization};
 use super::statements;
 use super::together::together;
 use crate::domain::catalogue::{Catalogue, CategoryId};
-use crate::domain::mailbox::{
-    Batch, JobKind, Letter, LetterNo, Position, Recipients, Reconcile, Work, numbers_needed,
-};
+use crate::domain::mailbox::{Batch, JobKind, Letter, LetterNo, Recipients, Reconcile, Work, numbers_needed};
 use crate::domain::partnership::Beginning;
 use crate::domain::setting::Change;
 use crate::domain::world::World;
-use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, SHARDS, Shard};
+use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
 
 /// The lock that a transaction holds while it decides on partnerships: a cycle may run through any shard.
 const PARTNERSHIPS: Shard = Shard(-1);

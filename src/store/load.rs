@@ -16,10 +16,10 @@ use super::statements;
 use super::together::together;
 use crate::domain::catalogue::{Catalogue, CategoryId};
 use crate::domain::decide::reaching_rule;
-use crate::domain::mailbox::{self, Letter, Position, Recipients, Reconcile, Work};
+use crate::domain::mailbox::{self, Letter, Recipients, Reconcile, Work};
 use crate::domain::setting::{Change, Edit, Entry, Key, ValueId};
 use crate::domain::world::{Declined, LastChange, Reached, World};
-use crate::domain::{ChangeNo, EventNo, OrganizationNo, Shard};
+use crate::domain::{ChangeNo, EventNo, OrganizationNo, Position, Shard};
 
 impl Transaction<'_> {
     /// Loads the part of the world that letters touch.

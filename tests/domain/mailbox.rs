@@ -5,10 +5,9 @@
 
 use channel_sync::domain::decide::Skipped;
 use channel_sync::domain::mailbox::{
-    Batch, Done, FollowUp, JobDone, JobKind, Letter, LetterNo, NewLetter, Position, Recipients, Work,
-    numbers_needed,
+    Batch, Done, FollowUp, JobDone, JobKind, Letter, LetterNo, NewLetter, Recipients, Work, numbers_needed,
 };
-use channel_sync::domain::{ChangeNo, Shard};
+use channel_sync::domain::{ChangeNo, Position, Shard};
 
 use crate::model::Model;
 use crate::scenario::{event, fate, given};

@@ -23,13 +23,13 @@ use std::sync::Arc;
 use channel_sync::domain::catalogue::{Catalogue, CategoryId, Reach};
 use channel_sync::domain::decide::lock_holder;
 use channel_sync::domain::mailbox::{
-    Batch, Done, FollowUp, JobDone, Letter, LetterNo, NewLetter, Position, Recipients, Reconcile, Verdict,
-    Work, members, numbers_needed, work,
+    Batch, Done, FollowUp, JobDone, Letter, LetterNo, NewLetter, Recipients, Reconcile, Verdict, Work,
+    members, numbers_needed, work,
 };
 use channel_sync::domain::partnership::{Mode, Onboarding, Partnership, Terms};
 use channel_sync::domain::setting::{self, Change, Entry, Key, ValueId};
 use channel_sync::domain::world::Reached;
-use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, SHARDS, Shard, World};
+use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard, World};
 
 /// An event as a publisher would say it: names and JSON texts, no numbers of this database.
 #[derive(Debug, Clone, PartialEq, Eq)]
