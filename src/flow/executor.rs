@@ -73,6 +73,16 @@ enum Patience {
     Short,
 }
 
+/// What came of an attempt while a failing job is looked for.
+enum Tried {
+    /// Some letters were worked off.
+    WentOn(Step),
+    /// No letter failed, and none could be worked off.
+    AllWait,
+    /// The job that fails is among them.
+    Failed(StoreError),
+}
+
 impl Executor {
     /// An executor on this database.
     pub fn new(store: Store, catalogue: Arc<Catalogue>, limits: BatchLimits, retry: RetryPolicy) -> Self {
@@ -97,34 +107,52 @@ impl Executor {
         }
     }
 
-    /// Looks for the one job that makes a batch fail, by working off half of the shards, and then half of the
-    /// letters, again and again. Ends as soon as some letters were worked off or one was blamed: what is
-    /// left fails again, if it does, in a later step.
-    async fn narrow(&self, mut shards: Vec<Shard>, mut error: StoreError) -> Result<Step, StoreError> {
-        let mut limits = self.limits;
+    /// Looks for the one job that makes a batch fail: among half of the shards, again and again, and then
+    /// among half of the letters. Ends as soon as some letters were worked off or one was blamed: what is left
+    /// fails again, if it does, in a later step.
+    async fn narrow(&self, mut shards: Vec<Shard>, error: StoreError) -> Result<Step, StoreError> {
         tracing::debug!(%error, shards = shards.len(), "narrow a batch that failed");
-        loop {
-            let others = match (shards.len(), limits.letters_max) {
-                (2.., _) => shards.split_off(shards.len() / 2),
-                (_, 2..) => {
-                    limits.letters_max /= 2;
-                    Vec::new()
-                }
-                _ => return self.blame(&shards, &error).await,
-            };
-            match self.work_off(&shards, limits, Patience::Short).await {
-                Ok(step) if step.letters_done > 0 || others.is_empty() => return Ok(step),
-                Ok(_) => shards = others,
-                Err(cause) if cause.may_be_one_job() => error = cause,
-                Err(cause) => return Err(cause),
+        while shards.len() > 1 {
+            let others = shards.split_off(shards.len() / 2);
+            match self.try_some(&shards, self.limits.letters_max).await? {
+                Tried::WentOn(step) => return Ok(step),
+                Tried::AllWait => shards = others,
+                Tried::Failed(_) => {}
             }
+        }
+        let all = self.limits.letters_max;
+        let mut error = match self.try_some(&shards, all).await? {
+            Tried::WentOn(step) => return Ok(step),
+            Tried::AllWait => return Ok(Step { saw_due: true, ..Step::default() }),
+            Tried::Failed(error) => error,
+        };
+        // The first `failing` letters fail, the first `waiting` of them only wait for something.
+        let (mut waiting, mut failing) = (0, all);
+        while failing - waiting > 1 {
+            let half = waiting + (failing - waiting) / 2;
+            match self.try_some(&shards, half).await? {
+                Tried::WentOn(step) => return Ok(step),
+                Tried::AllWait => waiting = half,
+                Tried::Failed(cause) => (failing, error) = (half, cause),
+            }
+        }
+        self.blame(&shards, failing, &error).await
+    }
+
+    async fn try_some(&self, shards: &[Shard], letters_max: usize) -> Result<Tried, StoreError> {
+        let limits = BatchLimits { letters_max, ..self.limits };
+        match self.work_off(shards, limits, Patience::Short).await {
+            Ok(step) if step.letters_done > 0 => Ok(Tried::WentOn(step)),
+            Ok(_) => Ok(Tried::AllWait),
+            Err(error) if error.may_be_one_job() => Ok(Tried::Failed(error)),
+            Err(error) => Err(error),
         }
     }
 
-    async fn blame(&self, shards: &[Shard], error: &StoreError) -> Result<Step, StoreError> {
+    async fn blame(&self, shards: &[Shard], place: usize, error: &StoreError) -> Result<Step, StoreError> {
         let mut step = Step { saw_due: true, ..Step::default() };
         for shard in shards {
-            match self.store.blame_first(*shard, error, &self.retry).await? {
+            match self.store.blame_letter(*shard, place, error, &self.retry).await? {
                 Blamed::Nobody => {}
                 Blamed::Split => step.letters_done += 1,
                 Blamed::Postponed { delay_ms } => {

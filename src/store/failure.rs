@@ -7,7 +7,7 @@ use crate::domain::Shard;
 use crate::domain::mailbox::LetterNo;
 use crate::domain::retry::{AfterFailure, RetryPolicy};
 
-/// What was done with the first letter of a shard.
+/// What was done with the letter that was blamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blamed {
     /// Nothing: somebody else has the shard, or no letter is due any more.
@@ -24,13 +24,14 @@ pub enum Blamed {
 }
 
 impl Store {
-    /// Blames the first due letter of a shard for an error that it met alone.
+    /// Blames one due letter of a shard, at this place in order, counted from 1, for an error that it met.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses: then nothing was done.
-    pub async fn blame_first(
+    pub async fn blame_letter(
         &self,
         shard: Shard,
+        place: usize,
         error: &StoreError,
         policy: &RetryPolicy,
     ) -> Result<Blamed, StoreError> {
@@ -39,13 +40,13 @@ impl Store {
         if transaction.lock_shards(&[shard]).await?.is_empty() {
             return Ok(Blamed::Nobody);
         }
-        let head = transaction.query(statements::LETTERS_HEAD, &[&shard.0]).await?;
-        let Some(head) = head.first() else { return Ok(Blamed::Nobody) };
-        let no = LetterNo(head.get("letter_no"));
-        let blamed = match head.get::<_, Option<i32>>("organization_no") {
+        let letter = transaction.query(statements::LETTERS_AT, &[&shard.0, &(place as i64 - 1)]).await?;
+        let Some(letter) = letter.first() else { return Ok(Blamed::Nobody) };
+        let no = LetterNo(letter.get("letter_no"));
+        let blamed = match letter.get::<_, Option<i32>>("organization_no") {
             None => transaction.split(no).await?,
             Some(_) => {
-                let attempts: i32 = head.get("attempts");
+                let attempts: i32 = letter.get("attempts");
                 let after = policy.after(attempts.saturating_add(1), no.0);
                 transaction.fail(no, &error.to_string(), after).await?
             }

@@ -265,3 +265,39 @@ async fn a_row_that_somebody_has_locked_delays_its_organization_alone() {
     assert!(steps.values_of_m().await.contains("c | 2"));
     drop(steps.database);
 }
+
+#[tokio::test]
+async fn a_job_that_fails_behind_letters_that_only_wait_is_found_too() {
+    let steps = Steps::start().await;
+    let names: Vec<String> = (1..=20).map(|no| format!("o{no:02}")).collect();
+    let ids: Vec<String> = names.iter().map(|name| format!("first-{name}")).collect();
+    let first = names.iter().zip(&ids);
+    steps
+        .apply(first.map(|(name, id)| edit(id, name, "adders", &[("a", json!(1))])).collect::<Vec<_>>())
+        .await;
+    // o02 waits for a letter that is not due, and so does the partnership of o01, which would read o02.
+    steps.take_in([edit("held", "o02", "equipment", &[("m", json!(1))])]).await;
+    steps.client.batch_execute("update letter set run_at = now() + interval '1 hour'").await.unwrap();
+    steps.take_in([partnership("waits", "o02", "o01", "flexible")]).await;
+    // o17 lives in the shard of o01, behind it.
+    let same = "select count(distinct shard) from organization where organization_id in ('o01', 'o17')";
+    assert_eq!(steps.lines(same).await, "1\n");
+    steps
+        .client
+        .batch_execute(&REFUSE_C.replace("organization_no = 4", "organization_no = 17"))
+        .await
+        .unwrap();
+    steps.take_in([edit("fails", "o17", "equipment", &[("m", json!(2))])]).await;
+    steps.take_in([edit("goes-on", "o18", "equipment", &[("m", json!(3))])]).await;
+    let states = "select event_id, state from event_view
+                   where event_id in ('held', 'waits', 'fails', 'goes-on') order by 1";
+    let expected = "fails | failed\ngoes-on | done\nheld | accepted\nwaits | accepted\n";
+    for _ in 0..200 {
+        steps.executor.step().await.unwrap();
+        if steps.lines(states).await == expected {
+            break;
+        }
+    }
+    assert_eq!(steps.lines(states).await, expected);
+    drop(steps.database);
+}
