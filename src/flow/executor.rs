@@ -58,6 +58,10 @@ pub struct Step {
 }
 
 impl Step {
+    /// Letters are due, and none could be worked off.
+    const NOTHING_YET: Self =
+        Self { letters_done: 0, letters_new: 0, jobs: 0, letters_postponed: 0, saw_due: true };
+
     /// Whether anything came of it, so that another step may find more to do.
     pub fn went_on(&self) -> bool {
         self.letters_done + self.letters_postponed > 0
@@ -81,6 +85,8 @@ enum Tried {
     AllWait,
     /// The job that fails is among them.
     Failed(StoreError),
+    /// Somebody else has the shards: nothing can be concluded.
+    Busy,
 }
 
 impl Executor {
@@ -103,7 +109,7 @@ impl Executor {
         let shards = self.choose(due);
         match self.work_off(&shards, self.limits, Patience::Usual).await {
             Err(error) if error.may_be_one_job() => self.narrow(shards, error).await,
-            outcome => outcome,
+            outcome => Ok(outcome?.unwrap_or(Step::NOTHING_YET)),
         }
     }
 
@@ -118,12 +124,13 @@ impl Executor {
                 Tried::WentOn(step) => return Ok(step),
                 Tried::AllWait => shards = others,
                 Tried::Failed(_) => {}
+                Tried::Busy => return Ok(Step::NOTHING_YET),
             }
         }
         let all = self.limits.letters_max;
         let mut error = match self.try_some(&shards, all).await? {
             Tried::WentOn(step) => return Ok(step),
-            Tried::AllWait => return Ok(Step { saw_due: true, ..Step::default() }),
+            Tried::AllWait | Tried::Busy => return Ok(Step::NOTHING_YET),
             Tried::Failed(error) => error,
         };
         // The first `failing` letters fail, the first `waiting` of them only wait for something.
@@ -133,6 +140,7 @@ impl Executor {
             match self.try_some(&shards, half).await? {
                 Tried::WentOn(step) => return Ok(step),
                 Tried::AllWait => waiting = half,
+                Tried::Busy => return Ok(Step::NOTHING_YET),
                 Tried::Failed(cause) => (failing, error) = (half, cause),
             }
         }
@@ -142,15 +150,16 @@ impl Executor {
     async fn try_some(&self, shards: &[Shard], letters_max: usize) -> Result<Tried, StoreError> {
         let limits = BatchLimits { letters_max, ..self.limits };
         match self.work_off(shards, limits, Patience::Short).await {
-            Ok(step) if step.letters_done > 0 => Ok(Tried::WentOn(step)),
-            Ok(_) => Ok(Tried::AllWait),
+            Ok(Some(step)) if step.letters_done > 0 => Ok(Tried::WentOn(step)),
+            Ok(Some(_)) => Ok(Tried::AllWait),
+            Ok(None) => Ok(Tried::Busy),
             Err(error) if error.may_be_one_job() => Ok(Tried::Failed(error)),
             Err(error) => Err(error),
         }
     }
 
     async fn blame(&self, shards: &[Shard], place: usize, error: &StoreError) -> Result<Step, StoreError> {
-        let mut step = Step { saw_due: true, ..Step::default() };
+        let mut step = Step::NOTHING_YET;
         for shard in shards {
             match self.store.blame_letter(*shard, place, error, &self.retry).await? {
                 Blamed::Nobody => {}
@@ -168,14 +177,14 @@ impl Executor {
         Ok(step)
     }
 
-    /// Works off a batch of the due letters of these shards, as far as they can be locked.
+    /// Works off a batch of the due letters of these shards, as far as they can be locked; none where somebody
+    /// else has them all.
     async fn work_off(
         &self,
         shards: &[Shard],
         limits: BatchLimits,
         patience: Patience,
-    ) -> Result<Step, StoreError> {
-        let nothing = Step { saw_due: true, ..Step::default() };
+    ) -> Result<Option<Step>, StoreError> {
         let mut session = self.store.session().await?;
         let transaction = session.begin().await?;
         if patience == Patience::Short {
@@ -183,13 +192,13 @@ impl Executor {
         }
         let locked = transaction.lock_shards(shards).await?;
         if locked.is_empty() {
-            return Ok(nothing);
+            return Ok(None);
         }
         let share = |limit: usize| (limit / locked.len()).max(1) as i64;
         let (letters_max, writes_max) = (share(limits.letters_max), share(limits.writes_max));
         let mut taken = transaction.take_letters(&self.catalogue, &locked, letters_max, writes_max).await?;
         if taken.letters.is_empty() {
-            return Ok(nothing);
+            return Ok(Some(Step::NOTHING_YET));
         }
         let traces = std::mem::take(&mut taken.traces);
         let attempts = std::mem::take(&mut taken.attempts);
@@ -198,17 +207,17 @@ impl Executor {
         let batch = transaction.form_batch(&self.catalogue, &world, &locked, taken, &readable).await?;
         let done = mailbox::work(&mut world, &self.catalogue, batch);
         if done.letters_done.is_empty() {
-            return Ok(nothing);
+            return Ok(Some(Step::NOTHING_YET));
         }
         let found_wrong = transaction.save(&self.catalogue, &world.take_writes(), &done, &attempts).await?;
         transaction.commit().await?;
         log(&done, &traces, &found_wrong);
-        Ok(Step {
+        Ok(Some(Step {
             letters_done: done.letters_done.len(),
             letters_new: done.letters_new.len(),
             jobs: done.jobs.len(),
-            ..nothing
-        })
+            ..Step::NOTHING_YET
+        }))
     }
 
     /// Steps until no letter is due that could be worked off. For tests and for small programs: a service
