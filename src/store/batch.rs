@@ -172,34 +172,31 @@ impl Transaction<'_> {
         readable: &HashSet<Shard>,
     ) -> Result<Batch, StoreError> {
         let Taken { letters, held, .. } = taken;
-        let mut waiting = HashSet::new();
-        let mut first_partnership_outside = None;
         let reading: Vec<(&Letter, OrganizationNo)> =
             letters.iter().filter_map(|letter| Some((letter, letter.work.reads()?))).collect();
-        if !reading.is_empty() {
-            let nos: Vec<i64> = letters.iter().map(|letter| letter.no.0).collect();
-            for (letter, upstream) in &reading {
-                let decides_on_partnerships = matches!(letter.work, Work::PartnershipChange { .. });
-                let can_read = locked.contains(&upstream.shard()) || readable.contains(&upstream.shard());
-                if !can_read || (decides_on_partnerships && !readable.contains(&PARTNERSHIPS)) {
-                    waiting.insert(letter.no);
-                }
-            }
-            let reading_nos: Vec<i64> = reading.iter().map(|(letter, _)| letter.no.0).collect();
-            let upstreams: Vec<i32> = reading.iter().map(|(_, upstream)| upstream.0).collect();
-            let positions: Vec<i64> = reading.iter().map(|(letter, _)| letter.position.0).collect();
-            let (behind, first) = together!(
-                self.query_unless(
-                    false,
-                    statements::LETTERS_BEHIND,
-                    [&reading_nos, &upstreams, &positions, &nos]
-                ),
-                self.query_unless(false, statements::LETTERS_FIRST_PARTNERSHIP, [&nos]),
-            )?;
-            waiting.extend(behind.iter().map(|row| LetterNo(row.get(0))));
-            first_partnership_outside =
-                first.first().and_then(|row| row.get::<_, Option<i64>>(0)).map(Position);
-        }
+        let can_run = |letter: &Letter, upstream: OrganizationNo| {
+            let decides_on_partnerships = matches!(letter.work, Work::PartnershipChange { .. });
+            let can_read = locked.contains(&upstream.shard()) || readable.contains(&upstream.shard());
+            can_read && (!decides_on_partnerships || readable.contains(&PARTNERSHIPS))
+        };
+        let blocked = reading.iter().filter(|(letter, upstream)| !can_run(letter, *upstream));
+        let mut waiting: HashSet<LetterNo> = blocked.map(|(letter, _)| letter.no).collect();
+        let nos: Vec<i64> = letters.iter().map(|letter| letter.no.0).collect();
+        let reading_nos: Vec<i64> = reading.iter().map(|(letter, _)| letter.no.0).collect();
+        let upstreams: Vec<i32> = reading.iter().map(|(_, upstream)| upstream.0).collect();
+        let positions: Vec<i64> = reading.iter().map(|(letter, _)| letter.position.0).collect();
+        let nobody_reads = reading.is_empty();
+        let (behind, first) = together!(
+            self.query_unless(
+                nobody_reads,
+                statements::LETTERS_BEHIND,
+                [&reading_nos, &upstreams, &positions, &nos]
+            ),
+            self.query_unless(nobody_reads, statements::LETTERS_FIRST_PARTNERSHIP, [&nos]),
+        )?;
+        waiting.extend(behind.iter().map(|row| LetterNo(row.get(0))));
+        let first_partnership_outside =
+            first.first().and_then(|row| row.get::<_, Option<i64>>(0)).map(Position);
         let needed = numbers_needed(world, catalogue, &letters) as i64;
         let numbers = self.query_unless(needed == 0, statements::NUMBERS_TAKE, [&needed]).await?;
         let numbers: VecDeque<ChangeNo> = numbers.iter().map(|row| ChangeNo(row.get(0))).collect();

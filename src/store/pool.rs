@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
@@ -208,6 +208,16 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Counts a statement, and prepares it, once a connection.
+async fn prepare(
+    client: &impl GenericClient,
+    statement: Statement,
+    statements_run: &AtomicU64,
+) -> Result<tokio_postgres::Statement, StoreError> {
+    statements_run.fetch_add(1, Ordering::Relaxed);
+    client.prepare_cached(statement.text).await.map_err(|source| statement.failed(source))
+}
+
 /// A session: one connection, for as long as it is held.
 pub struct Session {
     client: deadpool_postgres::Client,
@@ -237,10 +247,8 @@ impl Session {
         statement: Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        self.statements_run.fetch_add(1, Ordering::Relaxed);
-        let failed = |source| StoreError::Statement { statement: statement.name, source };
-        let prepared = self.client.prepare_cached(statement.text).await.map_err(failed)?;
-        self.client.query(&prepared, parameters).await.map_err(failed)
+        let prepared = prepare(&self.client, statement, &self.statements_run).await?;
+        self.client.query(&prepared, parameters).await.map_err(|source| statement.failed(source))
     }
 }
 
@@ -256,10 +264,8 @@ impl Transaction<'_> {
         statement: Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        self.statements_run.fetch_add(1, Ordering::Relaxed);
-        let failed = |source| StoreError::Statement { statement: statement.name, source };
-        let prepared = self.inner.prepare_cached(statement.text).await.map_err(failed)?;
-        self.inner.query(&prepared, parameters).await.map_err(failed)
+        let prepared = prepare(&self.inner, statement, self.statements_run).await?;
+        self.inner.query(&prepared, parameters).await.map_err(|source| statement.failed(source))
     }
 
     pub(super) async fn execute(
@@ -267,10 +273,8 @@ impl Transaction<'_> {
         statement: Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, StoreError> {
-        self.statements_run.fetch_add(1, Ordering::Relaxed);
-        let failed = |source| StoreError::Statement { statement: statement.name, source };
-        let prepared = self.inner.prepare_cached(statement.text).await.map_err(failed)?;
-        self.inner.execute(&prepared, parameters).await.map_err(failed)
+        let prepared = prepare(&self.inner, statement, self.statements_run).await?;
+        self.inner.execute(&prepared, parameters).await.map_err(|source| statement.failed(source))
     }
 
     pub(super) async fn query_unless<const N: usize>(

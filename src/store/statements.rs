@@ -1,5 +1,7 @@
 //! The statements by name. Each is a file in `sql/`, whose header says why, by which index, what it locks.
 
+use super::error::StoreError;
+
 /// A statement and its name, which error messages and logs give.
 #[derive(Debug, Clone, Copy)]
 pub struct Statement {
@@ -7,6 +9,13 @@ pub struct Statement {
     pub name: &'static str,
     /// Its text.
     pub text: &'static str,
+}
+
+impl Statement {
+    /// What it means that the server refused it, or that the connection was lost.
+    pub(super) fn failed(self, source: tokio_postgres::Error) -> StoreError {
+        StoreError::Statement { statement: self.name, source }
+    }
 }
 
 macro_rules! statements {
