@@ -263,6 +263,10 @@ pub struct Done {
     pub jobs: Vec<JobDone>,
     /// What became of the events whose own letters were worked off.
     pub verdicts: Vec<(EventNo, Verdict)>,
+    /// Organizations that have a letter left in the mailbox, or got one: whatever comes behind waits for it.
+    pub left: HashSet<OrganizationNo>,
+    /// Whether it ended before the last letter, since too few numbers were left.
+    pub stopped: bool,
 }
 
 /// How many numbers for new changes `letters` can need at most.
@@ -298,9 +302,10 @@ pub fn members(
 pub fn work(world: &mut World, catalogue: &Catalogue, mut batch: Batch) -> Done {
     let mut letters = std::mem::take(&mut batch.letters);
     letters.sort_by_key(|letter| (letter.position, letter.work.cause(letter.event), letter.no));
-    let mut desk = Desk { world, catalogue, batch, left: HashSet::new(), done: Done::default() };
+    let mut desk = Desk { world, catalogue, batch, done: Done::default() };
     for letter in letters {
         if desk.batch.numbers.len() < numbers_for(desk.world, catalogue, &letter.work) {
+            desk.done.stopped = true;
             break;
         }
         desk.take(letter);
@@ -312,14 +317,13 @@ struct Desk<'a> {
     world: &'a mut World,
     catalogue: &'a Catalogue,
     batch: Batch,
-    /// Organizations with a letter that this batch has left, or added, at the place reached so far.
-    left: HashSet<OrganizationNo>,
+    /// What was done so far; `left` are those with a letter left, or added, at the place reached so far.
     done: Done,
 }
 
 impl Desk<'_> {
     fn is_held(&self, organization: OrganizationNo) -> bool {
-        self.left.contains(&organization) || self.batch.held.contains(&organization)
+        self.done.left.contains(&organization) || self.batch.held.contains(&organization)
     }
 
     /// Does a letter, or leaves it, or does it for those who are not held.
@@ -332,7 +336,7 @@ impl Desk<'_> {
             }
             Some(organization) => {
                 let upstream_is_behind = self.batch.waiting.contains(&no)
-                    || letter.work.reads().is_some_and(|upstream| self.left.contains(&upstream));
+                    || letter.work.reads().is_some_and(|upstream| self.done.left.contains(&upstream));
                 let finished = !self.is_held(organization) && !upstream_is_behind && self.do_for_one(&letter);
                 if !finished {
                     self.leave(organization, &letter);
@@ -346,7 +350,7 @@ impl Desk<'_> {
     }
 
     fn leave(&mut self, organization: OrganizationNo, letter: &Letter) {
-        self.left.insert(organization);
+        self.done.left.insert(organization);
         if matches!(letter.work, Work::PartnershipChange { .. }) {
             let first = self.batch.first_partnership_outside.get_or_insert(letter.position);
             *first = letter.position.min(*first);
@@ -472,7 +476,7 @@ impl Desk<'_> {
         self.done.reconciles.push(Reconcile { no, event, upstream, downstream, beginning });
         let work = FollowUp::Reconcile(no, downstream);
         self.done.letters_new.push(NewLetter { position, event, work, weight: 0 });
-        self.left.insert(downstream);
+        self.done.left.insert(downstream);
     }
 
     fn sync_shard(&mut self, letter: &Letter) {

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::Row;
 
@@ -38,13 +39,24 @@ pub struct Due {
     pub weight: i64,
 }
 
+/// Shards that a transaction has locked, and who in them must wait.
+#[derive(Debug, Default)]
+pub struct Locked {
+    /// The shards.
+    pub shards: Vec<Shard>,
+    /// Organizations that are paused, or wait for a letter which is not due yet.
+    pub held: HashSet<OrganizationNo>,
+    /// Whether all execution is paused.
+    pub everybody_held: bool,
+}
+
 /// Letters as taken, with what is known of them besides.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// The letters.
     pub letters: Vec<Letter>,
-    /// Organizations that wait for a letter which is not due yet.
-    pub held: HashSet<OrganizationNo>,
+    /// Letters that cannot be read, and why.
+    pub unreadable: Vec<(LetterNo, StoreError)>,
     /// How often a job was tried before, where it was.
     pub attempts: Attempts,
     /// The publishers' names and traces of the letters' root events.
@@ -79,26 +91,30 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Waits for no locked row for long, in this transaction.
+    /// Locks shards for this transaction, those that can be locked, and tells who in them must wait. From now
+    /// on it waits for locked rows as long as `lock_timeout`, in whole milliseconds, at least one.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
-    pub async fn shorten_lock_timeout(&self) -> Result<(), StoreError> {
-        self.query(statements::LOCK_TIMEOUT_SHORTEN, &[]).await.map(|_| ())
-    }
-
-    /// Locks shards for this transaction; returns those that could be locked.
-    ///
-    /// # Errors
-    /// Where the database cannot be reached or refuses.
-    pub async fn lock_shards(&self, shards: &[Shard]) -> Result<Vec<Shard>, StoreError> {
+    pub async fn lock_shards(&self, shards: &[Shard], lock_timeout: Duration) -> Result<Locked, StoreError> {
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
-        let rows = self.query(statements::SHARDS_LOCK, &[&shards]).await?;
-        Ok(rows.iter().map(|row| Shard(row.get(0))).collect())
+        let lock_timeout = format!("{}ms", lock_timeout.as_millis().max(1));
+        // In this order: who must wait is asked for under the locks.
+        let (_, locked, held) = together!(
+            self.query_unless(false, statements::LOCK_TIMEOUT_SET, [&lock_timeout]),
+            self.query_unless(false, statements::SHARDS_LOCK, [&shards]),
+            self.query_unless(false, statements::LETTERS_HELD, [&shards]),
+        )?;
+        let held: Vec<Option<i32>> = held.iter().map(|row| row.get("organization_no")).collect();
+        Ok(Locked {
+            shards: locked.iter().map(|row| Shard(row.get(0))).collect(),
+            everybody_held: held.contains(&None),
+            held: held.into_iter().flatten().map(OrganizationNo).collect(),
+        })
     }
 
     /// The first due letters of shards that this transaction has locked: as many as `letters_max` a shard,
-    /// and as weigh `weight_max`; at least one a shard.
+    /// and as weigh `weight_max`; at least one a shard. None of those who are held.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses, or holds what cannot be read.
@@ -106,12 +122,12 @@ impl Transaction<'_> {
         &self,
         catalogue: &Catalogue,
         shards: &[Shard],
-        letters_max: i64,
-        weight_max: i64,
+        (letters_max, weight_max): (i64, i64),
+        held: &HashSet<OrganizationNo>,
     ) -> Result<Taken, StoreError> {
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
-        let held = self.query(statements::LETTERS_HELD, &[&shards]).await?;
-        let rows = self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &weight_max]).await?;
+        let held: Vec<i32> = held.iter().map(|organization| organization.0).collect();
+        let rows = self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &weight_max, &held]).await?;
         let mut causes: BTreeMap<JobKind, BTreeSet<i64>> = BTreeMap::new();
         for row in &rows {
             causes.entry(JobKind::named(row.get("kind"))?).or_default().insert(row.get("cause_no"));
@@ -132,15 +148,22 @@ impl Transaction<'_> {
             let trace = Trace { event_id: row.get("event_id"), traceparent: row.get("traceparent") };
             traces.insert(EventNo(row.get("event_no")), trace);
         }
-        let works = works(catalogue, &events, &changes)?;
-        let mut taken = Taken { held: held.iter().map(organization).collect(), traces, ..Taken::default() };
+        let works = works(catalogue, &events, &changes);
+        let mut taken = Taken { traces, ..Taken::default() };
         for row in &rows {
             let no = LetterNo(row.get("letter_no"));
             let cause = CauseNo(row.get("cause_no"));
-            let work = works.get(&cause).cloned().ok_or_else(|| StoreError::Row {
-                what: format!("letter {}", no.0),
-                reason: format!("there is no event or change {}", cause.0),
-            })?;
+            let work = match works.get(&cause) {
+                Some(Ok(work)) => work.clone(),
+                unreadable => {
+                    let reason = match unreadable {
+                        Some(Err(reason)) => reason.clone(),
+                        _ => format!("there is no event or change {}", cause.0),
+                    };
+                    taken.unreadable.push((no, StoreError::Row { what: format!("letter {}", no.0), reason }));
+                    continue;
+                }
+            };
             let recipients = match row.get::<_, Option<i32>>("organization_no") {
                 Some(organization) => Recipients::One(OrganizationNo(organization)),
                 None => Recipients::Shard(Shard(row.get("shard"))),
@@ -158,20 +181,34 @@ impl Transaction<'_> {
         Ok(taken)
     }
 
-    /// What must be known of letters outside the batch, and numbers for what it may change. Locks what the
-    /// letters read; those that read what cannot be locked now are among the waiting.
+    /// Loads what letters touch, and what must be known of letters outside the batch. Locks what the letters
+    /// read; those that read what cannot be locked now are among the waiting.
     ///
     /// # Errors
-    /// Where the database cannot be reached or refuses.
-    pub async fn form_batch(
+    /// Where the database cannot be reached or refuses, or holds what cannot be read.
+    pub async fn prepare(
+        &self,
+        catalogue: &Catalogue,
+        locked: &[Shard],
+        letters: Vec<Letter>,
+        held: HashSet<OrganizationNo>,
+    ) -> Result<(World, Batch), StoreError> {
+        let readable = self.lock_for_reading(&letters, locked).await?;
+        let world = self.load_world(catalogue, &letters).await?;
+        let batch = self.form_batch(catalogue, &world, locked, letters, held, &readable).await?;
+        Ok((world, batch))
+    }
+
+    /// What must be known of letters outside the batch, and numbers for what it may change.
+    async fn form_batch(
         &self,
         catalogue: &Catalogue,
         world: &World,
         locked: &[Shard],
-        taken: Taken,
+        letters: Vec<Letter>,
+        held: HashSet<OrganizationNo>,
         readable: &HashSet<Shard>,
     ) -> Result<Batch, StoreError> {
-        let Taken { letters, held, .. } = taken;
         let reading: Vec<(&Letter, OrganizationNo)> =
             letters.iter().filter_map(|letter| Some((letter, letter.work.reads()?))).collect();
         let can_run = |letter: &Letter, upstream: OrganizationNo| {
@@ -205,10 +242,7 @@ impl Transaction<'_> {
 
     /// Locks, against writing, what the letters read outside the shards that are locked already; returns
     /// what could be locked.
-    ///
-    /// # Errors
-    /// Where the database cannot be reached or refuses.
-    pub async fn lock_for_reading(
+    async fn lock_for_reading(
         &self,
         letters: &[Letter],
         locked: &[Shard],
@@ -228,27 +262,11 @@ impl Transaction<'_> {
     }
 }
 
-/// What events and changes ask for, by cause; a change goes to nobody yet.
-fn works(
-    catalogue: &Catalogue,
-    events: &[Row],
-    changes: &[Row],
-) -> Result<HashMap<CauseNo, Work>, StoreError> {
-    let mut works = HashMap::new();
-    for row in events {
-        let no: i64 = row.get("event_no");
-        works.insert(CauseNo(no), event_work(catalogue, row).map_err(|reason| in_row("event", no, reason))?);
-    }
-    for row in changes {
-        let no: i64 = row.get("change_no");
-        works
-            .insert(CauseNo(no), change_work(catalogue, row).map_err(|reason| in_row("change", no, reason))?);
-    }
-    Ok(works)
-}
-
-fn in_row(what: &str, no: i64, reason: String) -> StoreError {
-    StoreError::Row { what: format!("{what} {no}"), reason }
+/// What events and changes ask for, by cause, or why they cannot be read; a change goes to nobody yet.
+fn works(catalogue: &Catalogue, events: &[Row], changes: &[Row]) -> HashMap<CauseNo, Result<Work, String>> {
+    let of_event = |row| (CauseNo(Row::get(row, "event_no")), event_work(catalogue, row));
+    let of_change = |row| (CauseNo(Row::get(row, "change_no")), change_work(catalogue, row));
+    events.iter().map(of_event).chain(changes.iter().map(of_change)).collect()
 }
 
 fn category_id(catalogue: &Catalogue, row: &Row) -> Result<CategoryId, String> {

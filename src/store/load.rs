@@ -23,10 +23,11 @@ use crate::domain::{ChangeNo, EventNo, OrganizationNo, Position, Shard};
 
 impl Transaction<'_> {
     /// Loads the part of the world that letters touch.
-    ///
-    /// # Errors
-    /// Where the database cannot be reached or refuses, or holds what cannot be read.
-    pub async fn load_world(&self, catalogue: &Catalogue, letters: &[Letter]) -> Result<World, StoreError> {
+    pub(super) async fn load_world(
+        &self,
+        catalogue: &Catalogue,
+        letters: &[Letter],
+    ) -> Result<World, StoreError> {
         let mut world = World::default();
         let parties = Parties::of(letters);
         let (uppers, shards) =

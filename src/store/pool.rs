@@ -295,12 +295,49 @@ impl Transaction<'_> {
         if not_needed { Ok(0) } else { self.execute(statement, &parameters).await }
     }
 
+    /// Begins a part of the transaction that can be undone by itself.
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub async fn savepoint(&self) -> Result<(), StoreError> {
+        self.control("savepoint part").await
+    }
+
+    /// Keeps what was done since the last [`Transaction::savepoint`].
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub async fn release_savepoint(&self) -> Result<(), StoreError> {
+        self.control("release savepoint part").await
+    }
+
+    /// Undoes what was done since the last [`Transaction::savepoint`]; the transaction goes on, also after a
+    /// statement that failed.
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub async fn roll_back_to_savepoint(&self) -> Result<(), StoreError> {
+        self.control("rollback to savepoint part; release savepoint part").await
+    }
+
+    async fn control(&self, statement: &'static str) -> Result<(), StoreError> {
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
+        self.inner
+            .batch_execute(statement)
+            .await
+            .map_err(|source| StoreError::Statement { statement, source })
+    }
+
     /// Makes everything that the transaction did last.
     ///
     /// # Errors
-    /// Where the connection is lost; it is then not known whether the transaction took effect.
+    /// Where a statement of it has failed, or the connection is lost; in the latter case it is not known whether
+    /// the transaction took effect.
     pub async fn commit(self) -> Result<(), StoreError> {
         let failed = |source| StoreError::Statement { statement: "commit", source };
+        // The library takes the server's "ROLLBACK" for a commit that went well. In a transaction that an
+        // earlier error has aborted, this fails.
+        self.inner.batch_execute("select").await.map_err(failed)?;
         self.inner.commit().await.map_err(failed)
     }
 }

@@ -14,15 +14,15 @@ use tokio_postgres::Client;
 
 use crate::support::database::Database;
 use crate::support::events::{edit, partnership, raw};
-use crate::support::platform::{RETRY, lines};
+use crate::support::platform::{LOCK_TIMEOUT, RETRY, lines};
 
-const LIMITS: BatchLimits = BatchLimits { letters_max: 1000, writes_max: 20_000 };
+const LIMITS: BatchLimits = BatchLimits { letters_max: 1000, writes_max: 20_000, lock_timeout: LOCK_TIMEOUT };
 
 struct Steps {
     // Dropped last: the database goes when nobody is connected.
     store: Store,
-    ingest: Ingest,
-    executor: Executor,
+    ingest: Ingest<Store>,
+    executor: Executor<Store>,
     client: Client,
     database: Database,
 }
@@ -114,8 +114,8 @@ async fn shards_that_another_worker_has_are_left_to_it() {
     let transaction = other.begin().await.unwrap();
     let due = steps.store.shards_due(10).await.unwrap();
     assert_eq!(due.len(), 5, "five partners, of numbers in a row, live in five shards");
-    let taken = transaction.lock_shards(&[due[0].shard, due[1].shard]).await.unwrap();
-    assert_eq!(taken.len(), 2);
+    let locked = transaction.lock_shards(&[due[0].shard, due[1].shard], LOCK_TIMEOUT).await.unwrap();
+    assert_eq!(locked.shards.len(), 2);
 
     let step = steps.executor.step().await.unwrap();
     assert_eq!((step.jobs, step.letters_done), (3, 3));
@@ -176,7 +176,7 @@ async fn a_catalogue_without_a_category_that_letters_wait_for_is_refused() {
 
 #[tokio::test]
 async fn small_batches_come_to_the_same() {
-    let steps = Steps::with_limits(BatchLimits { letters_max: 1, writes_max: 1 }).await;
+    let steps = Steps::with_limits(BatchLimits { letters_max: 1, writes_max: 1, ..LIMITS }).await;
     let partners = ["a", "b", "c", "d", "e"];
     steps.take_in([edit("first", "helios", "equipment", &[("m", json!(1)), ("n", json!(1))])]).await;
     steps.take_in(partners.map(|name| partnership(&format!("p-{name}"), "helios", name, "strict"))).await;
@@ -277,7 +277,11 @@ async fn a_job_that_fails_behind_letters_that_only_wait_is_found_too() {
         .await;
     // o02 waits for a letter that is not due, and so does the partnership of o01, which would read o02.
     steps.take_in([edit("held", "o02", "equipment", &[("m", json!(1))])]).await;
-    steps.client.batch_execute("update letter set run_at = now() + interval '1 hour'").await.unwrap();
+    steps
+        .client
+        .batch_execute("update letter set attempts = 1, run_at = now() + interval '1 hour'")
+        .await
+        .unwrap();
     steps.take_in([partnership("waits", "o02", "o01", "flexible")]).await;
     // o17 lives in the shard of o01, behind it.
     let same = "select count(distinct shard) from organization where organization_id in ('o01', 'o17')";

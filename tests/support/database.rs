@@ -8,9 +8,6 @@ use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::store::Store;
 use tokio_postgres::{Client, NoTls};
 
-/// The schema that the template holds: another one makes another template.
-const SCHEMA: &str = include_str!("../../src/store/migrations/V1__channel_sync.sql");
-
 /// The lock under which a template is made: one test program at a time.
 const TEMPLATE_LOCK: i64 = 0x63_73_74_65_73_74;
 
@@ -72,8 +69,9 @@ pub async fn admin_client() -> Client {
 
 /// The name of the migrated template, which is made where it is not there yet.
 async fn template(admin: &Client) -> String {
+    // Another schema makes another template.
     let mut hash = DefaultHasher::new();
-    (SCHEMA, BUILT_IN).hash(&mut hash);
+    (schema(), BUILT_IN).hash(&mut hash);
     let name = format!("channel_sync_template_{:x}", hash.finish());
     run(admin, &format!("select pg_advisory_lock({TEMPLATE_LOCK})")).await;
     let known = admin.query_opt("select from pg_database where datname = $1", &[&name]).await.unwrap();
@@ -94,10 +92,16 @@ async fn template(admin: &Client) -> String {
     name
 }
 
+/// All migrations, in a stable order.
+fn schema() -> Vec<String> {
+    let folder = std::fs::read_dir("src/store/migrations").unwrap();
+    let mut files: Vec<_> = folder.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+}
+
 fn store(url: &str) -> Store {
-    // Tests that lock a row should not wait long for what they know.
-    let environment = [("DATABASE_URL", url), ("CHANNEL_SYNC__DATABASE__LOCK_TIMEOUT_MS", "100")];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let environment = [("DATABASE_URL".to_owned(), url.to_owned())];
     Store::new(&Config::load(None, environment.into_iter()).unwrap().database).unwrap()
 }
 

@@ -1,6 +1,6 @@
 -- The first due letters of each shard that this transaction has locked: as many as $2, and as weigh $3
--- together; at least one a shard. Always the first of a shard, without gaps but for letters that are not
--- due, whose organizations are held (letters_held). Index: letter_order.
+-- together; at least one a shard. Always the first of a shard, without gaps but for those of organizations that
+-- are held ($4), which letters that are not due are of. Index: letter_order.
 select l.letter_no, l.position, l.cause_no, l.event_no, l.kind::text, l.organization_no, l.shard, l.attempts
   from unnest($1::smallint[]) s (shard)
  cross join lateral (
@@ -9,6 +9,7 @@ select l.letter_no, l.position, l.cause_no, l.event_no, l.kind::text, l.organiza
                  from letter
                 where letter.shard = s.shard
                   and run_at <= now()
+                  and (organization_no is null or organization_no <> all($4::int[]))
                 order by position, cause_no, letter_no
                 limit $2) d
        ) l
