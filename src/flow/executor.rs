@@ -98,19 +98,27 @@ impl<D: Database> Executor<D> {
     /// Where the database cannot be reached or refuses for a reason that is no single job's: then nothing of
     /// the batch took effect.
     pub async fn step(&self) -> Result<Step, StoreError> {
-        let due = self.database.shards_due(self.limits.letters_max).await?;
+        let mut due = self.database.shards_due(self.limits.letters_max).await?;
         if due.is_empty() {
             return Ok(Step::default());
         }
-        let shards = self.choose(due);
+        // From another shard on at each step, so that none is always last.
+        let first = self.steps.fetch_add(FIRST_SHARD_STRIDE, Ordering::Relaxed) % SHARDS as usize;
+        due.sort_by_key(|due| (due.shard.0 as usize + SHARDS as usize - first) % SHARDS as usize);
         let mut session = self.database.session().await?;
-        match self.work_off(&mut session, &shards, Care::Quick).await {
-            Err(error) if error.may_be_one_job() => {
-                tracing::debug!(%error, shards = shards.len(), "a batch failed; look for the job that does");
-                self.work_off(&mut session, &shards, Care::Thorough).await
-            }
-            outcome => outcome,
+        let mut step = Step::default();
+        // Where all that is due in some shards only waits, the next ones may hold work.
+        while !due.is_empty() && !step.went_on() {
+            let shards = self.choose(&mut due);
+            step = match self.work_off(&mut session, &shards, Care::Quick).await {
+                Err(error) if error.may_be_one_job() => {
+                    tracing::debug!(%error, shards = shards.len(), "a batch failed; look for the job that does");
+                    self.work_off(&mut session, &shards, Care::Thorough).await?
+                }
+                outcome => outcome?,
+            };
         }
+        Ok(step)
     }
 
     /// Works off a batch of the due letters of these shards, as far as they can be locked.
@@ -210,18 +218,16 @@ impl<D: Database> Executor<D> {
         }
     }
 
-    /// As many shards as fill a batch, from another one on at each step, so that none is always last.
-    fn choose(&self, mut due: Vec<Due>) -> Vec<Shard> {
-        let first = self.steps.fetch_add(FIRST_SHARD_STRIDE, Ordering::Relaxed) % SHARDS as usize;
-        due.sort_by_key(|due| (due.shard.0 as usize + SHARDS as usize - first) % SHARDS as usize);
+    /// Takes as many shards as fill a batch.
+    fn choose(&self, due: &mut Vec<Due>) -> Vec<Shard> {
         let (mut letters, mut weight) = (0, 0);
         let enough = due.iter().position(|due| {
             letters += due.letters as usize;
             weight += due.weight as usize;
             letters >= self.limits.letters_max || weight >= self.limits.writes_max
         });
-        due.truncate(enough.map_or(due.len(), |last| last + 1));
-        due.into_iter().map(|due| due.shard).collect()
+        let chosen = enough.map_or(due.len(), |last| last + 1);
+        due.drain(..chosen).map(|due| due.shard).collect()
     }
 }
 

@@ -16,3 +16,4 @@ mod rules;
 mod sequences;
 mod statements;
 mod steps;
+mod trouble;
