@@ -431,7 +431,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
                     self.step.letters_postponed += 1;
                     self.held.insert(*organization);
                 }
-                Blamed::GivenUp { .. } => self.step.letters_done += 1,
+                Blamed::GivenUp { .. } | Blamed::DoneBefore { .. } => self.step.letters_done += 1,
             }
             self.blamed.push((blamed.clone(), error.to_string()));
         }
@@ -466,6 +466,10 @@ fn log(done: &[(Done, FoundWrongs)], blamed: &[(Blamed, String)], traces: &HashM
             Blamed::GivenUp { organization } => {
                 let organization_no = organization.0;
                 tracing::error!(error, organization_no, "a job failed too often and is parked");
+            }
+            Blamed::DoneBefore { organization } => {
+                let organization_no = organization.0;
+                tracing::warn!(error, organization_no, "a letter whose job was done before leaves");
             }
         }
     }

@@ -39,6 +39,11 @@ pub enum Blamed {
         /// Whose it was.
         organization: OrganizationNo,
     },
+    /// The job was done before, as its idempotency key tells: the letter leaves, and that is all.
+    DoneBefore {
+        /// Whose it is.
+        organization: OrganizationNo,
+    },
 }
 
 impl Transaction<'_> {
@@ -135,16 +140,22 @@ impl Transaction<'_> {
         let nos: Vec<i64> = letters.iter().map(|no| no.0).collect();
         let rows = self.query(statements::LETTERS_BLAMED, &[&nos]).await?;
         let mut blamed = Vec::with_capacity(rows.len());
-        let (mut postponed, mut delays_ms, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut postponed, mut delays_ms) = (Vec::new(), Vec::new());
+        let (mut given_up, mut gone) = (Vec::new(), Vec::new());
         for row in &rows {
             let no = letter_no(row);
             let Some(organization) = row.get::<_, Option<i32>>("organization_no").map(OrganizationNo) else {
                 let into = self.query(statements::LETTERS_SPLIT, &[&no.0]).await?;
                 let into = into.iter().map(|row| (letter_no(row), organization(row))).collect();
-                self.execute(statements::LETTERS_REMOVE, &[&vec![no.0]]).await?;
+                gone.push(no.0);
                 blamed.push(Blamed::Split { into });
                 continue;
             };
+            if row.get("done") {
+                gone.push(no.0);
+                blamed.push(Blamed::DoneBefore { organization });
+                continue;
+            }
             let attempts: i32 = row.get("attempts");
             match policy.after(attempts.saturating_add(1), no.0) {
                 AfterFailure::Retry { delay_ms } => {
@@ -163,7 +174,10 @@ impl Transaction<'_> {
         }
         if !given_up.is_empty() {
             self.execute(statements::JOBS_GIVE_UP, &[&given_up, &error]).await?;
-            self.execute(statements::LETTERS_REMOVE, &[&given_up]).await?;
+            gone.extend(given_up);
+        }
+        if !gone.is_empty() {
+            self.execute(statements::LETTERS_REMOVE, &[&gone]).await?;
         }
         Ok(blamed)
     }

@@ -371,3 +371,22 @@ async fn a_transaction_that_an_error_has_aborted_is_not_taken_for_committed() {
     drop(session);
     drop(steps.database);
 }
+
+#[tokio::test]
+async fn a_letter_that_stands_twice_takes_effect_once() {
+    let steps = Steps::with_partners().await;
+    steps.take_in([edit("second", "helios", "equipment", &[("m", json!(2))])]).await;
+    let twice = "insert into letter (shard, position, cause_no, event_no, kind, organization_no, weight)
+                 select shard, position, cause_no, event_no, kind, organization_no, weight from letter";
+    // The own change, and then the letters to the partners.
+    steps.client.batch_execute(twice).await.unwrap();
+    steps.executor.step().await.unwrap();
+    steps.client.batch_execute(twice).await.unwrap();
+    steps.executor.settle().await.unwrap();
+    assert_eq!(steps.values_of_m().await, "a | 2, b | 2, c | 2, d | 2, e | 2, helios | 2, ");
+    let jobs = "select count(*), count(distinct idempotency_key), min(state), sum(attempts) from job_view
+                 where event_id = 'second'";
+    assert_eq!(steps.lines(jobs).await, "6 | 6 | succeeded | 6\n");
+    assert_eq!(steps.lines("select count(*) from letter").await, "0\n");
+    drop(steps.database);
+}
