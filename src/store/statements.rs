@@ -66,6 +66,7 @@ statements! {
     ORGANIZATIONS_ADVANCE = "organizations_advance",
     ORGANIZATIONS_FIND = "organizations_find",
     ORGANIZATIONS_NAME = "organizations_name",
+    OVERTAKEN_LOAD = "overtaken_load",
     PARTNERSHIPS_ABOVE = "partnerships_above",
     PARTNERSHIPS_BELOW = "partnerships_below",
     PARTNERSHIPS_PUT = "partnerships_put",

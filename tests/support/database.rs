@@ -8,8 +8,8 @@ use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::store::Store;
 use tokio_postgres::{Client, NoTls};
 
-/// The schema that the template holds: another one makes another template.
-const SCHEMA: &str = include_str!("../../src/store/migrations/V1__channel_sync.sql");
+/// Where the schema that the template holds is written down: another one makes another template.
+const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/migrations");
 
 /// The lock under which a template is made: one test program at a time.
 const TEMPLATE_LOCK: i64 = 0x63_73_74_65_73_74;
@@ -73,7 +73,7 @@ pub async fn admin_client() -> Client {
 /// The name of the migrated template, which is made where it is not there yet.
 async fn template(admin: &Client) -> String {
     let mut hash = DefaultHasher::new();
-    (SCHEMA, BUILT_IN).hash(&mut hash);
+    (schema(), BUILT_IN).hash(&mut hash);
     let name = format!("channel_sync_template_{:x}", hash.finish());
     run(admin, &format!("select pg_advisory_lock({TEMPLATE_LOCK})")).await;
     let known = admin.query_opt("select from pg_database where datname = $1", &[&name]).await.unwrap();
@@ -92,6 +92,18 @@ async fn template(admin: &Client) -> String {
     }
     run(admin, &format!("select pg_advisory_unlock({TEMPLATE_LOCK})")).await;
     name
+}
+
+/// The text of all migrations, in the order of their names.
+fn schema() -> Vec<(String, String)> {
+    let files = std::fs::read_dir(MIGRATIONS).expect("the folder of the migrations").map(|file| {
+        let file = file.expect("a migration");
+        let text = std::fs::read_to_string(file.path()).expect("a migration is UTF-8");
+        (file.file_name().to_string_lossy().into_owned(), text)
+    });
+    let mut files: Vec<(String, String)> = files.collect();
+    files.sort();
+    files
 }
 
 fn store(url: &str) -> Store {
