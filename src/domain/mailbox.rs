@@ -7,16 +7,17 @@
 //! [`work`] is the whole step between loading and saving. It never fails and never loses a letter: each is
 //! either done, or left, or replaced by letters to the single organizations that it did not reach.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::catalogue::{Catalogue, CategoryId};
 use super::decide::{
     Counts, Displaced, Outcome, OwnChange, PartnershipChange, Skipped, own_change, partnership_change,
-    reconcile, sync_change,
+    reconcile, replayed_sync_change, sync_change,
 };
 use super::partnership::{Beginning, Mode, Onboarding, Terms};
 use super::policy::{Occurrence, Rule, rule};
+use super::replay::{Occasion, Overtaken};
 use super::setting::{Change, Edit, Effect, Key};
 use super::world::{LastChange, World};
 use super::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
@@ -36,6 +37,21 @@ pub struct Letter {
     pub event: EventNo,
     /// What is to be done.
     pub work: Work,
+    /// Whether it is an old job that is done once more: it touches nothing that something newer has written.
+    pub replay: bool,
+}
+
+impl Letter {
+    /// The organization whose state the letter reads besides that of its own: it must not change meanwhile.
+    pub fn reads(&self) -> Option<OrganizationNo> {
+        match &self.work {
+            Work::PartnershipChange { upstream, .. } => Some(*upstream),
+            Work::Reconcile(reconcile) => Some(reconcile.upstream),
+            // A change that is replayed is old: what counts is what the upstream has now.
+            Work::SyncChange { change, .. } if self.replay => Some(change.organization),
+            Work::OwnChange { .. } | Work::SyncChange { .. } => None,
+        }
+    }
 }
 
 /// What a letter asks for.
@@ -120,15 +136,6 @@ impl Work {
             Self::Reconcile(reconcile) => Some(reconcile.downstream),
         }
     }
-
-    /// The organization whose state the work reads besides that of its own: it must not change meanwhile.
-    pub fn reads(&self) -> Option<OrganizationNo> {
-        match self {
-            Self::PartnershipChange { upstream, .. } => Some(*upstream),
-            Self::Reconcile(reconcile) => Some(reconcile.upstream),
-            Self::OwnChange { .. } | Self::SyncChange { .. } => None,
-        }
-    }
 }
 
 /// A letter that follows from what was done.
@@ -142,6 +149,9 @@ pub struct NewLetter {
     pub work: FollowUp,
     /// How many entries it will write at most, for bounding batches.
     pub weight: i64,
+    /// Whether it follows from a replay so directly that it is one too: the reconcile of a partnership that
+    /// begins late.
+    pub replay: bool,
 }
 
 /// What a letter that follows from another asks for.
@@ -243,6 +253,8 @@ pub struct Batch {
     /// The first partnership-change outside this batch: a partnership that stands later is not found to
     /// close a cycle before that one has been worked off.
     pub first_partnership_outside: Option<Position>,
+    /// What is newer than the letters that are replays. Of one that is not here, everything counts as overtaken.
+    pub overtaken: HashMap<LetterNo, Overtaken>,
     /// Numbers for new changes, ascending, larger than those of all changes that the world knows of.
     /// Working stops where too few are left.
     pub numbers: VecDeque<ChangeNo>,
@@ -336,7 +348,7 @@ impl Desk<'_> {
             }
             Some(organization) => {
                 let upstream_is_behind = self.batch.waiting.contains(&no)
-                    || letter.work.reads().is_some_and(|upstream| self.done.left.contains(&upstream));
+                    || letter.reads().is_some_and(|upstream| self.done.left.contains(&upstream));
                 let finished = !self.is_held(organization) && !upstream_is_behind && self.do_for_one(&letter);
                 if !finished {
                     self.leave(organization, &letter);
@@ -360,21 +372,30 @@ impl Desk<'_> {
     /// Does a letter to one organization. False: it must wait.
     fn do_for_one(&mut self, letter: &Letter) -> bool {
         let Letter { position, event, .. } = *letter;
+        let overtaken = letter
+            .replay
+            .then(|| self.batch.overtaken.remove(&letter.no).unwrap_or_else(Overtaken::everything));
+        let occasion = Occasion { event, replay: overtaken.as_ref() };
         match &letter.work {
             Work::OwnChange { organization, category, version, edit } => {
-                self.own_change(position, event, *organization, *category, *version, edit);
+                self.own_change(position, occasion, *organization, *category, *version, edit);
                 true
             }
             Work::PartnershipChange { upstream, downstream, terms, onboarding, version } => {
-                self.partnership_change(letter, (*upstream, *downstream), *terms, *onboarding, *version)
+                let parties = (*upstream, *downstream);
+                self.partnership_change(position, occasion, parties, *terms, *onboarding, *version)
             }
             Work::SyncChange { change, to: Recipients::One(downstream) } => {
-                self.sync_one(position, change, *downstream);
+                if letter.replay {
+                    self.replay_sync(position, occasion, change, *downstream);
+                } else {
+                    self.sync_one(position, change, *downstream);
+                }
                 true
             }
             Work::SyncChange { to: Recipients::Shard(_), .. } => false,
             Work::Reconcile(letter) => {
-                self.reconcile(position, letter);
+                self.reconcile(position, occasion, letter);
                 true
             }
         }
@@ -383,14 +404,15 @@ impl Desk<'_> {
     fn own_change(
         &mut self,
         position: Position,
-        event: EventNo,
+        occasion: Occasion<'_>,
         organization: OrganizationNo,
         category: CategoryId,
         version: Option<i64>,
         edit: &Edit,
     ) {
+        let event = occasion.event;
         let job = Job { cause: event.into(), organization, kind: JobKind::OwnChange, event };
-        match own_change(self.world, self.catalogue, event, organization, category, version, edit) {
+        match own_change(self.world, self.catalogue, occasion, organization, category, version, edit) {
             OwnChange::Applied(outcome) => {
                 self.finish(job, position, outcome);
                 self.done.verdicts.push((event, Verdict::Applied));
@@ -413,16 +435,19 @@ impl Desk<'_> {
 
     fn partnership_change(
         &mut self,
-        letter: &Letter,
+        position: Position,
+        occasion: Occasion<'_>,
         (upstream, downstream): (OrganizationNo, OrganizationNo),
         terms: Terms,
         onboarding: Onboarding,
         version: Option<i64>,
     ) -> bool {
-        let Letter { position, event, .. } = *letter;
+        let event = occasion.event;
         let kind = JobKind::PartnershipChange;
         let job = Job { cause: event.into(), organization: downstream, kind, event };
-        let verdict = match partnership_change(self.world, upstream, downstream, terms, onboarding, version) {
+        let change =
+            partnership_change(self.world, occasion, upstream, downstream, terms, onboarding, version);
+        let verdict = match change {
             PartnershipChange::Applied { before, mode, begins } => {
                 let skipped = match begins {
                     Some(_) => Skipped::ReconcileFollows(before, mode),
@@ -431,12 +456,16 @@ impl Desk<'_> {
                 };
                 self.done.jobs.push(job.skipped(skipped));
                 if let Some(beginning) = begins {
-                    self.begin(position, event, upstream, downstream, beginning);
+                    self.begin(position, occasion, upstream, downstream, beginning);
                 }
                 Verdict::Applied
             }
             PartnershipChange::Superseded { last } => {
                 self.done.jobs.push(job.skipped(Skipped::Superseded { last }));
+                Verdict::Superseded
+            }
+            PartnershipChange::FlagsSetSince => {
+                self.done.jobs.push(job.skipped(Skipped::FlagsSetSince));
                 Verdict::Superseded
             }
             PartnershipChange::ExclusiveConflict { in_the_way, is_exclusive } => {
@@ -467,7 +496,7 @@ impl Desk<'_> {
     fn begin(
         &mut self,
         position: Position,
-        event: EventNo,
+        Occasion { event, replay }: Occasion<'_>,
         upstream: OrganizationNo,
         downstream: OrganizationNo,
         beginning: Beginning,
@@ -475,7 +504,8 @@ impl Desk<'_> {
         let Some(no) = self.batch.numbers.pop_front() else { return };
         self.done.reconciles.push(Reconcile { no, event, upstream, downstream, beginning });
         let work = FollowUp::Reconcile(no, downstream);
-        self.done.letters_new.push(NewLetter { position, event, work, weight: 0 });
+        let replay = replay.is_some();
+        self.done.letters_new.push(NewLetter { position, event, work, weight: 0, replay });
         self.done.left.insert(downstream);
     }
 
@@ -488,7 +518,7 @@ impl Desk<'_> {
                     let work = FollowUp::SyncChange(change.no, Recipients::One(downstream));
                     let weight = change.entries.len() as i64;
                     let Letter { position, event, .. } = *letter;
-                    self.done.letters_new.push(NewLetter { position, event, work, weight });
+                    self.done.letters_new.push(NewLetter { position, event, work, weight, replay: false });
                 }
             } else {
                 self.sync_one(letter.position, change, downstream);
@@ -511,10 +541,26 @@ impl Desk<'_> {
         }
     }
 
-    fn reconcile(&mut self, position: Position, letter: &Reconcile) {
+    /// A replay always ends with a job.
+    fn replay_sync(
+        &mut self,
+        position: Position,
+        occasion: Occasion<'_>,
+        change: &Change,
+        downstream: OrganizationNo,
+    ) {
+        let (cause, kind, event) = (change.no.into(), JobKind::SyncChange, change.event);
+        let job = Job { cause, organization: downstream, kind, event };
+        match replayed_sync_change(self.world, self.catalogue, change, downstream, occasion) {
+            Ok(outcome) => self.finish(job, position, outcome),
+            Err(skipped) => self.done.jobs.push(job.skipped(skipped)),
+        }
+    }
+
+    fn reconcile(&mut self, position: Position, occasion: Occasion<'_>, letter: &Reconcile) {
         let Reconcile { no, event, upstream, downstream, beginning } = *letter;
         let job = Job { cause: no.into(), organization: downstream, kind: JobKind::Reconcile, event };
-        match reconcile(self.world, self.catalogue, event, beginning, upstream, downstream) {
+        match reconcile(self.world, self.catalogue, occasion, beginning, upstream, downstream) {
             Some(outcome) if outcome.counts == Counts::default() => {
                 self.done.jobs.push(job.skipped(Skipped::NothingToSync));
             }
@@ -570,7 +616,7 @@ impl Desk<'_> {
         self.world.advance(organization, LastChange { change: no, position });
         for (shard, weight) in shards {
             let work = FollowUp::SyncChange(no, Recipients::Shard(shard));
-            self.done.letters_new.push(NewLetter { position, event, work, weight });
+            self.done.letters_new.push(NewLetter { position, event, work, weight, replay: false });
         }
         self.done.changes.push(Change { no, event, cause, organization, category, entries: entries.into() });
     }

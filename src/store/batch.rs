@@ -21,6 +21,7 @@ use super::together::together;
 use crate::domain::catalogue::{Catalogue, CategoryId};
 use crate::domain::mailbox::{Batch, JobKind, Letter, LetterNo, Recipients, Reconcile, Work, numbers_needed};
 use crate::domain::partnership::Beginning;
+use crate::domain::replay::Overtaken;
 use crate::domain::setting::Change;
 use crate::domain::world::World;
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
@@ -173,10 +174,11 @@ impl Transaction<'_> {
                 work => work,
             };
             let (position, event) = (Position(row.get("position")), EventNo(row.get("event_no")));
+            let replay = row.get("replay");
             if let (Recipients::One(organization), attempts @ 1..) = (recipients, row.get("attempts")) {
                 taken.attempts.insert((cause, organization), attempts);
             }
-            taken.letters.push(Letter { no, position, event, work });
+            taken.letters.push(Letter { no, position, event, work, replay });
         }
         Ok(taken)
     }
@@ -210,7 +212,7 @@ impl Transaction<'_> {
         readable: &HashSet<Shard>,
     ) -> Result<Batch, StoreError> {
         let reading: Vec<(&Letter, OrganizationNo)> =
-            letters.iter().filter_map(|letter| Some((letter, letter.work.reads()?))).collect();
+            letters.iter().filter_map(|letter| Some((letter, letter.reads()?))).collect();
         let can_run = |letter: &Letter, upstream: OrganizationNo| {
             let decides_on_partnerships = matches!(letter.work, Work::PartnershipChange { .. });
             let can_read = locked.contains(&upstream.shard()) || readable.contains(&upstream.shard());
@@ -237,7 +239,52 @@ impl Transaction<'_> {
         let needed = numbers_needed(world, catalogue, &letters) as i64;
         let numbers = self.query_unless(needed == 0, statements::NUMBERS_TAKE, [&needed]).await?;
         let numbers: VecDeque<ChangeNo> = numbers.iter().map(|row| ChangeNo(row.get(0))).collect();
-        Ok(Batch { letters, held, waiting, first_partnership_outside, numbers })
+        let overtaken = self.overtaken(catalogue, &letters).await?;
+        Ok(Batch { letters, held, waiting, first_partnership_outside, overtaken, numbers })
+    }
+
+    /// What is newer than the letters that are replays.
+    async fn overtaken(
+        &self,
+        catalogue: &Catalogue,
+        letters: &[Letter],
+    ) -> Result<HashMap<LetterNo, Overtaken>, StoreError> {
+        let (mut nos, mut organizations, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let mut categories: Vec<Option<&str>> = Vec::new();
+        for letter in letters.iter().filter(|letter| letter.replay) {
+            let category = match &letter.work {
+                Work::OwnChange { category, .. } => Some(*category),
+                Work::SyncChange { change, .. } => Some(change.category),
+                Work::Reconcile(_) => None,
+                Work::PartnershipChange { .. } => continue,
+            };
+            let Some(organization) = letter.work.organization() else { continue };
+            nos.push(letter.no.0);
+            organizations.push(organization.0);
+            events.push(letter.event.0);
+            categories.push(category.map(|category| catalogue.name(category)));
+        }
+        let mut overtaken: HashMap<LetterNo, Overtaken> =
+            nos.iter().map(|no| (LetterNo(*no), Overtaken::default())).collect();
+        let rows = self
+            .query_unless(
+                nos.is_empty(),
+                statements::OVERTAKEN_LOAD,
+                [&nos, &organizations, &events, &categories],
+            )
+            .await?;
+        for row in &rows {
+            let Some(overtaken) = overtaken.get_mut(&LetterNo(row.get("letter_no"))) else { continue };
+            let category = row.get::<_, Option<&str>>("category").map(|name| catalogue.find(name));
+            match (category, row.get::<_, Option<&str>>("key")) {
+                (None, _) => overtaken.add_everything(),
+                (Some(Some(category)), None) => overtaken.add_category(category),
+                (Some(Some(category)), Some(key)) => overtaken.add(category, key.into()),
+                // A category that the catalogue no longer has is left as it is.
+                (Some(None), _) => {}
+            }
+        }
+        Ok(overtaken)
     }
 
     /// Locks, against writing, what the letters read outside the shards that are locked already; returns
@@ -247,7 +294,7 @@ impl Transaction<'_> {
         letters: &[Letter],
         locked: &[Shard],
     ) -> Result<HashSet<Shard>, StoreError> {
-        let upstreams = letters.iter().filter_map(|letter| letter.work.reads());
+        let upstreams = letters.iter().filter_map(Letter::reads);
         let wanted: BTreeSet<Shard> =
             upstreams.map(OrganizationNo::shard).filter(|shard| !locked.contains(shard)).collect();
         let wanted: Vec<i16> = wanted.iter().map(|shard| shard.0).collect();

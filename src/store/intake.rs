@@ -170,6 +170,7 @@ pub(super) struct LetterColumns {
     pub(super) kinds: Vec<&'static str>,
     pub(super) organizations: Vec<Option<i32>>,
     pub(super) weights: Vec<i64>,
+    pub(super) replays: Vec<bool>,
 }
 
 impl Transaction<'_> {
@@ -220,6 +221,7 @@ impl Transaction<'_> {
             letters.kinds.push(kind.name());
             letters.organizations.push(Some(letter_to));
             letters.weights.push(weight as i64);
+            letters.replays.push(false);
         }
         let rows = self.query(statements::EVENTS_ADD, &columns.parameters()).await?;
         let added: BTreeSet<i64> = rows.iter().map(|row| row.get(0)).collect();
@@ -280,10 +282,11 @@ impl Transaction<'_> {
         if letters.shards.is_empty() {
             return Ok(());
         }
-        let LetterColumns { shards, positions, causes, events, kinds, organizations, weights } = letters;
+        let LetterColumns { shards, positions, causes, events, kinds, organizations, weights, replays } =
+            letters;
         self.execute(
             statements::LETTERS_ADD,
-            &[shards, positions, causes, events, kinds, organizations, weights],
+            &[shards, positions, causes, events, kinds, organizations, weights, replays],
         )
         .await?;
         Ok(())
@@ -415,5 +418,6 @@ impl LetterColumns {
         filter(&mut self.kinds, &keep);
         filter(&mut self.organizations, &keep);
         filter(&mut self.weights, &keep);
+        filter(&mut self.replays, &keep);
     }
 }

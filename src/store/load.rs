@@ -197,6 +197,9 @@ impl Wanted {
                 }
                 Work::SyncChange { change, to: Recipients::One(downstream) } => {
                     wanted.sync_change(world, catalogue, change, *downstream);
+                    if letter.replay {
+                        wanted.upstream_of_now(change, *downstream);
+                    }
                 }
                 Work::SyncChange { change, to: Recipients::Shard(shard) } => {
                     for member in mailbox::members(world, change.organization, *shard) {
@@ -233,6 +236,15 @@ impl Wanted {
             Edit::Snapshot { .. } => {
                 self.categories.insert((organization, category));
             }
+        }
+    }
+
+    /// A change that is replayed brings what the upstream has now, whatever it says itself.
+    fn upstream_of_now(&mut self, change: &Change, downstream: OrganizationNo) {
+        let (upstream, category) = (change.organization, change.category);
+        for (key, _) in change.entries.iter() {
+            self.keys.insert((upstream, category, Key::clone(key)));
+            self.declined.insert(Declined { downstream, upstream, category, key: Key::clone(key) });
         }
     }
 

@@ -78,6 +78,7 @@ statements! {
     ORGANIZATIONS_BUSY = "organizations_busy",
     ORGANIZATIONS_FIND = "organizations_find",
     ORGANIZATIONS_NAME = "organizations_name",
+    OVERTAKEN_LOAD = "overtaken_load",
     PARTNERSHIPS_ABOVE = "partnerships_above",
     PARTNERSHIPS_BELOW = "partnerships_below",
     PARTNERSHIPS_BUSY = "partnerships_busy",

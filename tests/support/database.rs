@@ -8,6 +8,9 @@ use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::store::Store;
 use tokio_postgres::{Client, NoTls};
 
+/// Where the schema that the template holds is written down: another one makes another template.
+const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/migrations");
+
 /// The lock under which a template is made: one test program at a time.
 const TEMPLATE_LOCK: i64 = 0x63_73_74_65_73_74;
 
@@ -92,12 +95,16 @@ async fn template(admin: &Client) -> String {
     name
 }
 
-/// All migrations, in a stable order.
-fn schema() -> Vec<String> {
-    let folder = std::fs::read_dir("src/store/migrations").unwrap();
-    let mut files: Vec<_> = folder.map(|file| file.unwrap().path()).collect();
+/// The text of all migrations, in the order of their names.
+fn schema() -> Vec<(String, String)> {
+    let files = std::fs::read_dir(MIGRATIONS).expect("the folder of the migrations").map(|file| {
+        let file = file.expect("a migration");
+        let text = std::fs::read_to_string(file.path()).expect("a migration is UTF-8");
+        (file.file_name().to_string_lossy().into_owned(), text)
+    });
+    let mut files: Vec<(String, String)> = files.collect();
     files.sort();
-    files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    files
 }
 
 fn store(url: &str) -> Store {

@@ -1,7 +1,8 @@
 -- The first due letters of each shard that this transaction has locked: as many as $2, and as weigh $3
 -- together; at least one a shard. Always the first of a shard, without gaps but for those of organizations that
 -- are held ($4), which letters that are not due are of. Index: letter_order.
-select l.letter_no, l.position, l.cause_no, l.event_no, l.kind::text, l.organization_no, l.shard, l.attempts
+select l.letter_no, l.position, l.cause_no, l.event_no, l.kind::text, l.organization_no, l.shard,
+       l.attempts_before + l.attempts as attempts, l.replay
   from unnest($1::smallint[]) s (shard)
  cross join lateral (
        select d.*, sum(d.weight) over (order by d.position, d.cause_no, d.letter_no) - d.weight as before
