@@ -1,6 +1,7 @@
 //! Taking in a batch of messages: events with a letter each, and messages that cannot be events.
 //!
-//! One transaction a batch. What is taken in already is found by `(source, id)`: again with the same content
+//! One transaction a batch, and one at a time in the whole database: numbers are given in the order in which
+//! they are committed. What is taken in already is found by `(source, id)`: again with the same content
 //! it is a duplicate, with other content it is rejected. Whoever calls this acknowledges the messages after
 //! it has returned, never before.
 
@@ -56,6 +57,7 @@ impl Store {
     ) -> Result<Vec<Taken>, StoreError> {
         let mut session = self.session().await?;
         let transaction = session.begin().await?;
+        transaction.query(statements::INTAKE_LOCK, &[]).await?;
         let mut taken: Vec<Option<Taken>> = incoming.iter().map(|_| None).collect();
         for (place, one) in incoming.iter().enumerate() {
             if let Err(rejection) = &one.decoded {

@@ -50,6 +50,7 @@ statements! {
     EVENTS_CONTENT = "events_content",
     EVENTS_LOAD = "events_load",
     EVENTS_SETTLE = "events_settle",
+    INTAKE_LOCK = "intake_lock",
     JOBS_ADD = "jobs_add",
     JOBS_GIVE_UP = "jobs_give_up",
     LETTERS_BLAMED = "letters_blamed",

@@ -11,6 +11,7 @@ use channel_sync::store::intake::Taken;
 use serde_json::json;
 use tokio_postgres::Client;
 
+use crate::support::broker::eventually;
 use crate::support::database::Database;
 use crate::support::events::{edit, partnership, raw};
 use crate::support::platform::{LOCK_TIMEOUT, RETRY, lines};
@@ -186,5 +187,26 @@ async fn small_batches_come_to_the_same() {
     steps.executor.settle().await.unwrap();
     assert_eq!(steps.values_of_m().await, "a | 2, b | 2, c | 2, d | 2, e | 2, helios | 2, ");
     assert_eq!(steps.lines("select count(*) from letter").await, "0\n");
+    drop(steps.database);
+}
+
+/// One that has lost its link may still take in what another has got again: if both gave numbers at the same
+/// time, a later message could get the smaller one.
+#[tokio::test]
+async fn one_at_a_time_takes_messages_in() {
+    let steps = Steps::start().await;
+    let other = steps.database.client().await;
+    other.batch_execute("begin; select pg_advisory_xact_lock(25459, -3)").await.unwrap();
+    let waiting = async {
+        let waits = "select count(*) from pg_locks
+                      where locktype = 'advisory' and not granted and classid = 25459
+                        and database = (select oid from pg_database where datname = current_database())";
+        eventually("it waits", async || steps.lines(waits).await == "1\n").await;
+        assert_eq!(steps.lines("select count(*) from event").await, "0\n");
+        other.batch_execute("commit").await.unwrap();
+    };
+    let message = edit("first", "helios", "equipment", &[("k", json!(1))]);
+    let (taken, ()) = tokio::join!(steps.take_in([message]), waiting);
+    assert!(matches!(taken[..], [Taken::Accepted(_)]), "{taken:?}");
     drop(steps.database);
 }
