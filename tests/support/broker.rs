@@ -142,22 +142,7 @@ impl Vhost {
     /// Closes all connections to this virtual host, as an operator would; returns their names. Waits for at
     /// least one to be listed.
     pub async fn close_connections(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        let listed = format!("vhosts/{}/connections", self.name);
-        eventually("a connection is listed", async || {
-            self.management
-                .get(&listed)
-                .await
-                .is_some_and(|all| all.as_array().is_some_and(|all| !all.is_empty()))
-        })
-        .await;
-        for connection in self.management.get(&listed).await.iter().flat_map(|all| all.as_array().unwrap()) {
-            let name = connection["name"].as_str().unwrap();
-            if self.management.delete(&format!("connections/{}", percent_encoded(name))).await {
-                names.push(name.to_owned());
-            }
-        }
-        names
+        close_connections(&self.name).await
     }
 
     /// Removes the virtual host with all that is in it. Dropping does the same.
@@ -181,6 +166,25 @@ impl Drop for Vhost {
         });
         let _ = removing.join();
     }
+}
+
+/// Closes all connections to a virtual host, as [`Vhost::close_connections`] does.
+pub async fn close_connections(vhost: &str) -> Vec<String> {
+    let management = Management::from_environment();
+    let mut names = Vec::new();
+    let listed = format!("vhosts/{vhost}/connections");
+    eventually("a connection is listed", async || {
+        let all = management.get(&listed).await;
+        all.is_some_and(|all| all.as_array().is_some_and(|all| !all.is_empty()))
+    })
+    .await;
+    for connection in management.get(&listed).await.iter().flat_map(|all| all.as_array().unwrap()) {
+        let name = connection["name"].as_str().unwrap();
+        if management.delete(&format!("connections/{}", percent_encoded(name))).await {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// The built-in configuration for a broker at `url`, with short pauses.

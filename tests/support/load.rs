@@ -107,6 +107,16 @@ impl Load {
         edit(&id, &manager, "notifications", &[("n", json!(self.count))])
     }
 
+    /// The first manager gives a certain entry another value.
+    pub fn edit_of_one_entry(&mut self) -> (String, Message) {
+        self.count += 1;
+        let (id, manager) = (format!("e{}", self.count), self.managers[0].clone());
+        self.edits.push((id.clone(), manager.clone()));
+        self.values.insert((manager.clone(), "equipment".to_owned(), "one".to_owned()), Some(self.count));
+        let message = edit(&id, &manager, "equipment", &[("one", json!(self.count))]);
+        (id, message)
+    }
+
     /// How many messages were handed out that are not repetitions.
     pub fn published(&self) -> usize {
         self.edits.len() + self.partnerships.len() + self.ignored.len() + self.bad.len()

@@ -28,7 +28,6 @@ impl Process {
         let child = Command::new(program)
             .arg("run")
             .env("CHANNEL_SYNC__HTTP__LISTEN", "127.0.0.1:0")
-            .env("CHANNEL_SYNC__EXECUTOR__POLL_MS", "100")
             .envs(variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

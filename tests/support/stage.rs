@@ -3,7 +3,7 @@
 //! The stage publishes and audits by connections of its own, which no fault of a proxy reaches.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use channel_sync::broker::Publisher;
 use channel_sync::config::{BrokerConfig, Config};
@@ -11,7 +11,7 @@ use channel_sync::contract::Message;
 use tokio_postgres::Client;
 
 use super::audit::{Audit, audit};
-use super::broker::{Vhost, eventually};
+use super::broker::{DEADLINE, Vhost};
 use super::database::Database;
 use super::load::Load;
 use super::proxy::Proxy;
@@ -22,7 +22,8 @@ pub const EVENTS: &str = "channel-sync.events";
 pub const DEAD_LETTER: &str = "channel-sync.dead-letter";
 
 /// How the service is set up on a stage: faults are noticed soon, and pauses are short.
-const VARIABLES: [(&str, &str); 11] = [
+const VARIABLES: [(&str, &str); 12] = [
+    ("EXECUTOR__POLL_MS", "100"),
     ("BROKER__HEARTBEAT_SECONDS", "1"),
     ("BROKER__CONNECT_TIMEOUT_SECONDS", "5"),
     ("BROKER__RECONNECT_DELAY_MS_MIN", "10"),
@@ -58,15 +59,17 @@ impl Stage {
         Self { client, load, vhost, database, sender, recent: Vec::new() }
     }
 
-    /// The variables of a service on this stage.
+    /// The variables of a service on this stage, set up for faults.
     pub fn variables(&self) -> Variables {
-        let mut variables = Variables(BTreeMap::new());
-        for (name, value) in VARIABLES {
-            variables = variables.with(name, value);
-        }
-        variables.0.insert("AMQP_URL".to_owned(), self.vhost.url().to_owned());
-        variables.0.insert("DATABASE_URL".to_owned(), self.database.url().to_owned());
-        variables
+        VARIABLES
+            .iter()
+            .fold(self.default_variables(), |variables, (name, value)| variables.with(name, value))
+    }
+
+    /// The variables of a service on this stage that is set up as the defaults are.
+    pub fn default_variables(&self) -> Variables {
+        let urls = [("AMQP_URL", self.vhost.url()), ("DATABASE_URL", self.database.url())];
+        Variables(urls.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect())
     }
 
     /// Connects to the database again, after it was away.
@@ -88,7 +91,8 @@ impl Stage {
         self.send(messages).await;
     }
 
-    async fn send(&mut self, messages: Vec<Message>) {
+    /// Publishes these messages of the load, and waits until the broker has confirmed them.
+    pub async fn send(&mut self, messages: Vec<Message>) {
         self.sender.send(&messages).await;
         self.recent.extend(messages);
     }
@@ -114,11 +118,27 @@ impl Stage {
 
     /// Waits until all that was published is done.
     pub async fn settle(&mut self) {
+        assert!(self.settles_within(DEADLINE).await, "still not done, after {} s", DEADLINE.as_secs());
+    }
+
+    /// Whether all that was published is done in this time.
+    pub async fn settles_within(&mut self, limit: Duration) -> bool {
         // Messages are taken in in order: when this one is there, all before it are, repetitions too.
         let marker = self.load.marker();
         self.send(vec![marker]).await;
-        eventually("everything is done", async || self.is_settled().await.unwrap()).await;
-        self.recent.clear();
+        let started = Instant::now();
+        while started.elapsed() < limit {
+            match self.is_settled().await {
+                Ok(true) => {
+                    self.recent.clear();
+                    return true;
+                }
+                Ok(false) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(_) if self.client.is_closed() => self.reconnect().await,
+                Err(error) => panic!("ask whether all is done: {error:?}"),
+            }
+        }
+        false
     }
 
     /// Holds what is there now against what must have come of the load. The services should be stopped: what they
