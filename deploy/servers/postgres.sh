@@ -3,7 +3,7 @@
 # Stock settings, fsync included, but for the address, the port and the number of connections.
 # It listens on 127.0.0.1 only, trusts whoever connects there, and has no Unix socket.
 # Needs process.sh.
-# shellcheck disable=SC2154 # $dev, from deploy/dev
+# shellcheck disable=SC2154 # $dev and $first_port, from deploy/dev
 
 # postgres_bin: the folder of the server programs: those that made our data, or else the newest;
 # fails if there are none.
@@ -60,7 +60,7 @@ postgres_start() {
     postgres_stop || die "cannot start PostgreSQL next to an old one"
     # Nobody works in the folder any more, whatever this file says of a server that was killed.
     rm -f "$folder/data/postmaster.pid"
-    choose_port postgres 27432
+    choose_port postgres $((first_port + 432))
     say "starting PostgreSQL on 127.0.0.1:$(port postgres)"
     launch postgres "$user" "$folder" "$bin/postgres" -D "$folder/data" \
         -c listen_addresses=127.0.0.1 -c port="$(port postgres)" \

@@ -3,7 +3,7 @@
 # Node name, ports, cookie and all folders are its own; everything listens on 127.0.0.1 only.
 # Speaks to the broker over HTTP by itself: a fresh Debian has no curl, and rabbitmqctl takes
 # seconds for each call. Needs process.sh.
-# shellcheck disable=SC2154 # $dev and $checkout, from deploy/dev
+# shellcheck disable=SC2154 # $dev, $checkout and $first_port, from deploy/dev
 
 # rabbitmq_server: the start script of the newest version here; fails if there is none.
 # Debian's /usr/sbin/rabbitmq-server insists on the system's own user and folders.
@@ -62,10 +62,10 @@ rabbitmq_start() {
     user=$(server_user rabbitmq)
     folder=$(server_folder rabbitmq "$user")
     rabbitmq_stop || die "cannot start RabbitMQ next to an old one"
-    choose_port amqp 27672
-    choose_port management 27673
-    choose_port distribution 27674
-    choose_port epmd 27675
+    choose_port amqp $((first_port + 672))
+    choose_port management $((first_port + 673))
+    choose_port distribution $((first_port + 674))
+    choose_port epmd $((first_port + 675))
     rabbitmq_configure "$user" "$folder"
 
     rabbitmq_start_epmd
@@ -90,6 +90,20 @@ rabbitmq_start() {
         RABBITMQ_PID_FILE="$folder/pid" \
         "$server"
 }
+
+# rabbitmq_control ARGUMENTS…: rabbitmqctl for our node. It takes seconds: for what no API offers.
+rabbitmq_control() (
+    local server
+    server=$(rabbitmq_server)
+    as_user "$(server_user rabbitmq)" env -i PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C.UTF-8 \
+        HOME="$dev/rabbitmq/home" \
+        ERL_EPMD_PORT="$(port epmd)" \
+        ERL_EPMD_ADDRESS=127.0.0.1 \
+        RABBITMQ_NODENAME="channel-sync-$checkout@localhost" \
+        RABBITMQ_CTL_ERL_ARGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}" \
+        RABBITMQ_CONF_ENV_FILE="$dev/rabbitmq/rabbitmq-env.conf" \
+        "${server%/*}/rabbitmqctl" "$@" </dev/null
+)
 
 # management METHOD PATH [FILE]: one request to the management API with FILE as its body; prints
 # the answer's body; fails unless it succeeded. A subshell, so that the connection ends with it.

@@ -9,9 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
 use super::connection::{CLOSE_TIMEOUT, Wire, connect};
@@ -41,7 +39,6 @@ pub struct Receipt {
 pub struct Consumer {
     generation: u64,
     queue: String,
-    tag: String,
     channel: Channel,
     deliveries: lapin::Consumer,
     /// The last tag that was handed out, and the last that was acknowledged.
@@ -95,7 +92,6 @@ impl Consumer {
         Ok(Self {
             generation,
             queue,
-            tag,
             channel,
             deliveries,
             tag_taken: 0,
@@ -184,18 +180,18 @@ impl Consumer {
         }
     }
 
-    /// Stops in order: cancels the consumer, lets go of what is buffered, says goodbye. What was not
-    /// acknowledged before comes again, to whoever consumes next.
-    pub async fn cancel(mut self) {
-        let cancelling = async {
-            self.channel.basic_cancel(self.tag.as_str().into(), BasicCancelOptions::default()).await?;
-            while self.deliveries.next().await.is_some() {}
-            self.channel.close(200, "goodbye".into()).await
-        };
-        match tokio::time::timeout(CLOSE_TIMEOUT, cancelling).await {
+    /// Stops in order: closes the channel, and says goodbye. What was not acknowledged before comes again, to
+    /// whoever consumes next, in the order of the queue.
+    ///
+    /// The consumer is not cancelled first, though the protocol offers it: the broker would hand the queue to
+    /// the next consumer while earlier messages are still out here, and would put what it had just sent in
+    /// front of these.
+    pub async fn cancel(self) {
+        let closing = self.channel.close(200, "goodbye".into());
+        match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "cancel the consumer"),
-            Err(_) => tracing::debug!("cancel the consumer: no answer"),
+            Ok(Err(error)) => tracing::debug!(%error, "close the channel of the consumer"),
+            Err(_) => tracing::debug!("close the channel of the consumer: no answer"),
         }
         self.wire.close().await;
     }

@@ -3,7 +3,7 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../support/broker.rs"]
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
@@ -16,7 +16,8 @@ use channel_sync::contract::{Message, Properties};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use support::{DEADLINE, Proxy, Vhost, broker_config, eventually};
+use support::broker::{DEADLINE, Vhost, broker_config, eventually};
+use support::proxy::{Fault, Proxy};
 
 const EVENTS: &str = "channel-sync.events";
 const KEY: &str = "setting-changed.helios";
@@ -174,8 +175,8 @@ async fn a_wrong_password_or_virtual_host_is_a_permanent_error() {
 #[tokio::test]
 async fn a_closed_port_is_a_transient_error_and_the_link_tries_again() {
     let vhost = Vhost::create().await;
-    let proxy = Proxy::start().await;
-    proxy.cut();
+    let proxy = Proxy::before_broker().await;
+    proxy.set(Fault::Refuse);
     let config = broker_config(&vhost.url_through(&proxy));
     let error = Consumer::open(&config, 1).await.err().unwrap();
     assert!(error.is_transient(), "{error:?}");
@@ -481,18 +482,18 @@ async fn one_consumer_at_a_time_is_served_and_the_next_takes_over() {
 #[tokio::test]
 async fn a_peer_that_hangs_is_noticed_by_the_heartbeat() {
     let vhost = Vhost::create().await;
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::before_broker().await;
     let mut config = broker_config(&vhost.url_through(&proxy));
     config.heartbeat = Duration::from_secs(1);
     let mut link = Link::new(&config);
     let mut state = link.state();
     soon("the link is up", link.consumer()).await.unwrap();
-    proxy.freeze();
+    proxy.set(Fault::BlackHole);
     let working = tokio::spawn(async move { link.next_batch(10).await });
     let down = |state: &LinkState| matches!(state, LinkState::Connecting { last_error: Some(_), .. });
     soon("the link notices", state.wait_for(down)).await.unwrap();
     // What is frozen stays so; the link comes back over a new connection.
-    proxy.cut();
+    proxy.set(Fault::Refuse);
     proxy.restore();
     soon("the link is up again", state.wait_for(|state| matches!(state, LinkState::Up { .. })))
         .await

@@ -229,7 +229,7 @@ everybody who reaches the port could operate the service, and there is no access
 executor.workers = \"seven\" in the variable CHANNEL_SYNC__EXECUTOR__WORKERS: expected an integer
 the variable CHANNEL_SYNC__HTP__LISTEN: stands for no key; did you mean CHANNEL_SYNC__HTTP__LISTEN?
 retry.delay_ms_min = 50000 in the variable CHANNEL_SYNC__RETRY__DELAY_MS_MIN: \
-expected at most retry.delay_ms_max, which is 30000"
+expected at most retry.delay_ms_max, which is 3000"
     );
 }
 

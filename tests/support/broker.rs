@@ -1,19 +1,13 @@
 //! A virtual host of its own for each test, on the broker that the environment names, and what an operator
-//! could do to it: look, delete, close, cut.
+//! could do to it: look, delete, close.
 
-// Each test program includes this file and uses what it needs; a test fails by panicking.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use channel_sync::config::{BrokerConfig, Config};
 use serde_json::{Value, json};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+
+use super::proxy::Proxy;
 
 /// How long a condition may take to come about before the test fails.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -22,7 +16,7 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 ///
 /// # Panics
 /// After [`DEADLINE`].
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !condition().await {
         assert!(started.elapsed() < DEADLINE, "still not, after {} s: {what}", DEADLINE.as_secs());
@@ -71,7 +65,7 @@ impl Vhost {
     pub fn url_through(&self, proxy: &Proxy) -> String {
         let mut url = self.url.clone();
         url.set_host(Some("127.0.0.1")).unwrap();
-        url.set_port(Some(proxy.address.port())).unwrap();
+        url.set_port(Some(proxy.port())).unwrap();
         url.to_string()
     }
 
@@ -148,22 +142,7 @@ impl Vhost {
     /// Closes all connections to this virtual host, as an operator would; returns their names. Waits for at
     /// least one to be listed.
     pub async fn close_connections(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        let listed = format!("vhosts/{}/connections", self.name);
-        eventually("a connection is listed", async || {
-            self.management
-                .get(&listed)
-                .await
-                .is_some_and(|all| all.as_array().is_some_and(|all| !all.is_empty()))
-        })
-        .await;
-        for connection in self.management.get(&listed).await.iter().flat_map(|all| all.as_array().unwrap()) {
-            let name = connection["name"].as_str().unwrap();
-            if self.management.delete(&format!("connections/{}", percent_encoded(name))).await {
-                names.push(name.to_owned());
-            }
-        }
-        names
+        close_connections(&self.name).await
     }
 
     /// Removes the virtual host with all that is in it. Dropping does the same.
@@ -189,6 +168,25 @@ impl Drop for Vhost {
     }
 }
 
+/// Closes all connections to a virtual host, as [`Vhost::close_connections`] does.
+pub async fn close_connections(vhost: &str) -> Vec<String> {
+    let management = Management::from_environment();
+    let mut names = Vec::new();
+    let listed = format!("vhosts/{vhost}/connections");
+    eventually("a connection is listed", async || {
+        let all = management.get(&listed).await;
+        all.is_some_and(|all| all.as_array().is_some_and(|all| !all.is_empty()))
+    })
+    .await;
+    for connection in management.get(&listed).await.iter().flat_map(|all| all.as_array().unwrap()) {
+        let name = connection["name"].as_str().unwrap();
+        if management.delete(&format!("connections/{}", percent_encoded(name))).await {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
 /// The built-in configuration for a broker at `url`, with short pauses.
 pub fn broker_config(url: &str) -> BrokerConfig {
     let environment = [
@@ -207,6 +205,9 @@ fn variable(name: &str) -> String {
 fn percent_encoded(name: &str) -> String {
     name.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
+
+/// How often the management API is asked before a test fails.
+const ATTEMPTS: u32 = 10;
 
 /// The broker's management API.
 #[derive(Clone)]
@@ -231,9 +232,20 @@ impl Management {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        request.send().await.unwrap_or_else(|error| {
-            panic!("no broker answers at AMQP_MANAGEMENT_URL ({error}): run the tests by `deploy/dev test`")
-        })
+        // A connection that was kept may have been closed meanwhile: all that is asked for may be asked twice.
+        for attempt in 1.. {
+            let again = request.try_clone().expect("the body is in memory");
+            match again.send().await {
+                Ok(response) => return response,
+                Err(_) if attempt < ATTEMPTS => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(error) => {
+                    panic!(
+                        "no broker answers at AMQP_MANAGEMENT_URL ({error}): run the tests by `deploy/dev test`"
+                    )
+                }
+            }
+        }
+        unreachable!("the last attempt returns or panics")
     }
 
     async fn get(&self, path: &str) -> Option<Value> {
@@ -262,74 +274,5 @@ impl Management {
         let there = response.status() != reqwest::StatusCode::NOT_FOUND;
         assert!(!there || response.status().is_success(), "DELETE {path}: {}", response.status());
         there
-    }
-}
-
-/// What a proxy does with what comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
-    Forward,
-    Freeze,
-    Cut,
-}
-
-/// A proxy in front of the broker, which can freeze or cut all connections that go through it.
-pub struct Proxy {
-    address: SocketAddr,
-    flow: watch::Sender<Flow>,
-}
-
-impl Proxy {
-    /// A proxy in front of the broker that `AMQP_URL` names.
-    pub async fn start() -> Self {
-        let url = url::Url::parse(&variable("AMQP_URL")).expect("AMQP_URL is a URL");
-        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5672));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let flow = watch::Sender::new(Flow::Forward);
-        let commands = flow.subscribe();
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (target, commands) = (target.clone(), commands.clone());
-                tokio::spawn(async move {
-                    if let Ok(broker) = TcpStream::connect(&target).await {
-                        forward(client, broker, commands).await;
-                    }
-                });
-            }
-        });
-        Self { address, flow }
-    }
-
-    /// Lets nothing through in either direction, and closes nothing: a peer that hangs.
-    pub fn freeze(&self) {
-        self.flow.send_replace(Flow::Freeze);
-    }
-
-    /// Closes all connections, and every new one.
-    pub fn cut(&self) {
-        self.flow.send_replace(Flow::Cut);
-    }
-
-    /// Lets everything through again that comes over new connections, or was frozen.
-    pub fn restore(&self) {
-        self.flow.send_replace(Flow::Forward);
-    }
-}
-
-async fn forward(mut client: TcpStream, mut broker: TcpStream, mut flow: watch::Receiver<Flow>) {
-    loop {
-        let now = *flow.borrow_and_update();
-        let changed = match now {
-            Flow::Cut => return,
-            Flow::Freeze => flow.changed().await,
-            Flow::Forward => tokio::select! {
-                _ = copy_bidirectional(&mut client, &mut broker) => return,
-                changed = flow.changed() => changed,
-            },
-        };
-        if changed.is_err() {
-            return;
-        }
     }
 }

@@ -8,7 +8,13 @@
     reason = "each test program uses what it needs, and a test fails by panicking"
 )]
 
+pub mod audit;
 pub mod broker;
 pub mod database;
 pub mod events;
+pub mod load;
 pub mod platform;
+pub mod process;
+pub mod proxy;
+pub mod stage;
+pub mod tap;
