@@ -7,6 +7,8 @@
 //! |---|---|
 //! | [`ingest`] | takes messages from the broker, and acknowledges them after what they say is committed |
 //! | [`executor`] | works off letters, batch by batch |
+//! | [`replayer`] | sends the jobs of replays back into the mailboxes |
 
 pub mod executor;
 pub mod ingest;
+pub mod replayer;

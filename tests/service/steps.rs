@@ -16,19 +16,19 @@ use crate::support::database::Database;
 use crate::support::events::{edit, partnership, raw};
 use crate::support::platform::{RETRY, lines};
 
-const LIMITS: BatchLimits = BatchLimits { letters_max: 1000, writes_max: 20_000 };
+pub(crate) const LIMITS: BatchLimits = BatchLimits { letters_max: 1000, writes_max: 20_000 };
 
-struct Steps {
+pub(crate) struct Steps {
     // Dropped last: the database goes when nobody is connected.
-    store: Store,
-    ingest: Ingest,
-    executor: Executor,
-    client: Client,
-    database: Database,
+    pub(crate) store: Store,
+    pub(crate) ingest: Ingest,
+    pub(crate) executor: Executor,
+    pub(crate) client: Client,
+    pub(crate) database: Database,
 }
 
 impl Steps {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with_limits(LIMITS).await
     }
 
@@ -43,21 +43,21 @@ impl Steps {
         Self { store, ingest, executor, client, database }
     }
 
-    async fn take_in(&self, messages: impl IntoIterator<Item = Message>) -> Vec<Taken> {
+    pub(crate) async fn take_in(&self, messages: impl IntoIterator<Item = Message>) -> Vec<Taken> {
         self.ingest.take_in(&self.ingest.decode(messages)).await.unwrap()
     }
 
-    async fn apply(&self, messages: impl IntoIterator<Item = Message>) {
+    pub(crate) async fn apply(&self, messages: impl IntoIterator<Item = Message>) {
         self.take_in(messages).await;
         self.executor.settle().await.unwrap();
     }
 
-    async fn lines(&self, query: &str) -> String {
+    pub(crate) async fn lines(&self, query: &str) -> String {
         lines(&self.client, query).await
     }
 
     /// Helios with one module, and strict partners a to e.
-    async fn with_partners() -> Self {
+    pub(crate) async fn with_partners() -> Self {
         let steps = Self::start().await;
         steps.apply([edit("first", "helios", "equipment", &[("m", json!(1))])]).await;
         let partners = ["a", "b", "c", "d", "e"];
@@ -65,7 +65,7 @@ impl Steps {
         steps
     }
 
-    async fn values_of_m(&self) -> String {
+    pub(crate) async fn values_of_m(&self) -> String {
         let query = "select organization_id, value from setting_view where key = 'm' order by 1";
         self.lines(query).await.replace('\n', ", ")
     }
