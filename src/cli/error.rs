@@ -99,7 +99,12 @@ impl Failure {
             ),
             OperationError::AmbiguousEvent { .. } => failure.hint("say which one by --source"),
             OperationError::UnknownJob(_) => failure.hint("see `channel-sync jobs list`"),
-            OperationError::UnknownRejected(_) => failure.hint("see `channel-sync rejected list`"),
+            OperationError::CatalogueBehind(_) => {
+                failure.hint("start `channel-sync run` with the new catalogue first")
+            }
+            OperationError::UnknownRejected(_) | OperationError::AlreadySettled { .. } => {
+                failure.hint("see `channel-sync rejected list`")
+            }
             OperationError::UnknownReplay(_) | OperationError::ReplayNotRunning { .. } => {
                 failure.hint("see `channel-sync replays list`")
             }

@@ -231,8 +231,8 @@ async fn look_until_settled(
             .map_err(|error| Failure::operation(config, &error))?;
         let replay = &detail.replay;
         bar.set_length(length(replay).unsigned_abs());
-        bar.set_position(detail.settled().unsigned_abs());
         bar.set_message(progress(&detail));
+        bar.set_position(detail.settled().unsigned_abs());
         let waiting = detail.outcome("waiting");
         if replay.state != "running" && waiting == 0 {
             return Ok(detail);

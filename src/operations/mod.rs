@@ -20,7 +20,10 @@ pub use names::UnknownName;
 pub use organizations::{SettingQuery, partnerships, settings};
 pub use pauses::{pause, resume};
 pub use publish::{MalformedEvent, PublishError, Published, ReadyEvent, publish, read};
-pub use rejected::{RejectedDetail, RejectedQuery, RejectedState, rejected, rejected_message};
+pub use rejected::{
+    RejectedDetail, RejectedQuery, RejectedReplay, RejectedSelection, RejectedState, discard_rejected,
+    preview_rejected, rejected, rejected_message, replay_rejected,
+};
 pub use replays::{
     JobSelection, Operator, ReplayDetail, cancel_replay, chosen, discard_jobs, replay, replay_detail, replays,
 };
@@ -31,7 +34,7 @@ pub use crate::store::choice::{Chosen, ChosenRow, Purpose};
 pub use crate::store::pause::PauseRow;
 pub use crate::store::read::{
     Counts, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow, PartnershipRow,
-    RejectedCountRow, RejectedRow, SettingRow, StoredValue, TroubleRow, WayRow,
+    RejectedCountRow, RejectedRow, SettingRow, SettledRow, StoredValue, TroubleRow, WayRow,
 };
 pub use crate::store::replay::{REPLAY_JOBS_MAX, ReplayRow, ReplayTroubleRow};
 
@@ -93,6 +96,17 @@ pub enum OperationError {
     /// There is no such rejected message.
     #[error("no rejected message {0} is known")]
     UnknownRejected(i64),
+    /// A rejected message that somebody has dealt with.
+    #[error("the rejected message {rejected_id} is {state} already")]
+    AlreadySettled {
+        /// Which one.
+        rejected_id: i64,
+        /// What was done.
+        state: String,
+    },
+    /// The service runs with a catalogue that lacks categories of this one.
+    #[error("the service was started with a catalogue that does not name {}", .0.join(", "))]
+    CatalogueBehind(Vec<String>),
     /// There is no such replay.
     #[error("no replay {0} is known")]
     UnknownReplay(i64),

@@ -197,7 +197,10 @@ pub async fn replay(
 ) -> Result<ReplayRow, OperationError> {
     let mut session = store.session().await?;
     let resolved = Resolved::of(&session, Purpose::Replay, selection).await?;
-    let filter = json!(selection);
+    let mut filter = json!(selection);
+    if let Some(state) = resolved.state {
+        filter["state"] = state.into();
+    }
     let new =
         NewReplay { requested_by: operator.name, reason: operator.reason, filter: &filter, rate_per_second };
     let transaction = session.begin().await?;

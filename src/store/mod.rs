@@ -16,6 +16,7 @@
 //! | [`save`] | saving what was done |
 //! | [`choice`] | jobs that an operator chose: shown, discarded |
 //! | [`replay`] | jobs that are done once more |
+//! | [`rejected`] | rejected messages that are taken in after all, or given up |
 //! | [`pause`] | what executors are to leave alone |
 //! | [`failure`] | what becomes of a letter whose job failed |
 //! | `together` | statements that are under way at once |
@@ -34,6 +35,7 @@ pub mod pause;
 mod payload;
 mod pool;
 pub mod read;
+pub mod rejected;
 pub mod replay;
 mod rows;
 pub mod save;

@@ -1,14 +1,21 @@
 //! Jobs that are given up and replayed, discarded or paused, against a real database, step by step.
 
+use std::sync::Arc;
+
+use channel_sync::contract::{Limits, RejectionCode};
+use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
+use channel_sync::flow::executor::Executor;
+use channel_sync::flow::ingest::Ingest;
 use channel_sync::flow::replayer::Replayer;
 use channel_sync::operations::{
-    self, JobKey, JobKind, JobSelection, JobState, OperationError, Operator, Purpose,
+    self, JobKey, JobKind, JobSelection, JobState, OperationError, Operator, Purpose, RejectedSelection,
 };
 use channel_sync::store::replay::Sent;
 use serde_json::json;
 
-use crate::steps::Steps;
-use crate::support::events::{edit, invitation, partnership, snapshot};
+use crate::steps::{LIMITS, Steps};
+use crate::support::events::{edit, invitation, partnership, raw, snapshot};
+use crate::support::platform::RETRY;
 
 const ANA: Operator<'_> = Operator { name: "ana", reason: "fixed" };
 
@@ -529,5 +536,123 @@ async fn a_pause_waits_for_the_work_in_hand_and_is_shown_with_what_waits() {
             .await,
         "ana | pause | moving | c\nana | pause | fixed | -\nben | resume | - | c\nben | resume | - | -\n"
     );
+    drop(steps.database);
+}
+
+const REJECTED: &str =
+    "select rejected_id, code, state, settled_by, settled_reason from rejected_message order by rejected_id";
+
+#[tokio::test]
+async fn a_rejected_message_is_taken_in_at_its_old_place_after_the_catalogue_names_its_category() {
+    let mut steps = Steps::start().await;
+    steps.take_in([edit("e0", "helios", "adders", &[("a", json!(1))])]).await;
+    // Three messages at once: the one in the middle is rejected, and keeps its place between the others.
+    steps
+        .take_in([
+            edit("e1", "helios", "adders", &[("b", json!(1))]),
+            edit("old", "helios", "roofs", &[("x", json!("old")), ("y", json!("old"))]),
+            edit("e2", "helios", "adders", &[("c", json!(1))]),
+            raw(b"no JSON"),
+        ])
+        .await;
+    steps.executor.settle().await.unwrap();
+
+    let roofs = format!("{BUILT_IN}\n[[category]]\nname = \"roofs\"\nreach = \"ongoing\"\n");
+    let roofs = Arc::new(Catalogue::parse(&roofs).unwrap());
+    let (limits, all) = (Limits::default(), RejectedSelection::default());
+    let replay = async |steps: &Steps| {
+        operations::replay_rejected(&steps.store, &roofs, &limits, &all, None, ANA).await
+    };
+    let behind = replay(&steps).await.unwrap_err();
+    assert_eq!(behind.to_string(), "the service was started with a catalogue that does not name roofs");
+    steps.store.put_catalogue(&roofs).await.unwrap();
+    steps.ingest = Ingest::new(steps.store.clone(), Arc::clone(&roofs), limits);
+    steps.executor = Executor::new(steps.store.clone(), Arc::clone(&roofs), LIMITS, RETRY);
+    steps.apply([edit("new", "helios", "roofs", &[("x", json!("new"))])]).await;
+
+    let preview = operations::preview_rejected(&steps.store, &roofs, &limits, &all).await.unwrap();
+    assert_eq!((preview.accepted, preview.refused.get(&RejectionCode::MalformedJson)), (1, Some(&1)));
+    let replayed = replay(&steps).await.unwrap();
+    assert_eq!((replayed.accepted, replayed.refused.get(&RejectionCode::MalformedJson)), (1, Some(&1)));
+    steps.executor.settle().await.unwrap();
+    assert_eq!(
+        steps.lines("select event_id, verdict from event order by event_no").await,
+        "e0 | accepted\ne1 | accepted\nold | accepted\ne2 | accepted\nnew | accepted\n"
+    );
+    assert_eq!(
+        steps
+            .lines("select key, value, event_id from setting_view where category = 'roofs' order by 1")
+            .await,
+        "x | \"new\" | new\ny | \"old\" | old\n"
+    );
+    assert_eq!(
+        steps.lines(REJECTED).await,
+        "1 | unknown-category | replayed | ana | fixed\n2 | malformed-json | rejected | - | -\n"
+    );
+    assert_eq!(
+        steps.lines("select who, action, subject from operator_action").await,
+        "ana | rejected replay | {\"filter\": {}, \"replayed\": [1], \"refused_again\": [2]}\n"
+    );
+    // Published again, it is a duplicate.
+    steps.apply([edit("old", "helios", "roofs", &[("x", json!("old")), ("y", json!("old"))])]).await;
+    assert_eq!(steps.lines("select count(*) from event").await, "5\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn events_that_were_found_wrong_run_once_more() {
+    let steps = Steps::start().await;
+    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    steps.apply([edit("h1", "helios", "equipment", &[("m", json!(1))])]).await;
+    steps.apply([partnership("p1", "sunny", "c", "strict")]).await;
+    steps.apply([partnership("p2", "helios", "c", "flexible")]).await;
+    steps.apply([snapshot("empty", "helios", "equipment", json!({}))]).await;
+    assert_eq!(
+        steps.lines("select code from rejected_message").await,
+        "exclusive-conflict\nempty-snapshot\n"
+    );
+    steps.apply([partnership("p3", "sunny", "c", "ended")]).await;
+    let all = RejectedSelection::default();
+    let limits = Limits::default();
+    let replayed =
+        operations::replay_rejected(&steps.store, &catalogue, &limits, &all, None, ANA).await.unwrap();
+    assert_eq!(replayed.run_again, 2);
+    steps.executor.settle().await.unwrap();
+    assert_eq!(
+        steps.lines("select mode from partnership_view where upstream_id = 'helios'").await,
+        "flexible\n"
+    );
+    assert_eq!(steps.settings("c").await, "equipment m | 1 | helios");
+    // The snapshot is as wrong as before, and stands there anew.
+    assert_eq!(
+        steps.lines(REJECTED).await,
+        "1 | exclusive-conflict | replayed | ana | fixed\n2 | empty-snapshot | replayed | ana | fixed\n\
+         3 | empty-snapshot | rejected | - | -\n"
+    );
+    assert_eq!(
+        steps
+            .lines("select event_id, state from event_view where event_id in ('p2', 'empty') order by 1")
+            .await,
+        "empty | rejected\np2 | done\n"
+    );
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn discarded_messages_stay_as_such_and_are_not_dealt_with_twice() {
+    let steps = Steps::start().await;
+    steps.take_in([raw(b"1"), raw(b"2"), edit("e", "helios", "roofs", &[])]).await;
+    let malformed = RejectedSelection { code: Some(RejectionCode::MissingField), ..Default::default() };
+    assert_eq!(operations::discard_rejected(&steps.store, &malformed, None, ANA).await.unwrap(), 0);
+    let one = RejectedSelection { ids: vec![1], code: None };
+    assert_eq!(operations::discard_rejected(&steps.store, &one, None, ANA).await.unwrap(), 1);
+    let twice = operations::discard_rejected(&steps.store, &one, None, ANA).await.unwrap_err();
+    assert_eq!(twice.to_string(), "the rejected message 1 is discarded already");
+    let unknown = RejectedSelection { ids: vec![9], code: None };
+    let unknown = operations::discard_rejected(&steps.store, &unknown, None, ANA).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "no rejected message 9 is known");
+    let all = RejectedSelection::default();
+    assert_eq!(operations::discard_rejected(&steps.store, &all, None, ANA).await.unwrap(), 2);
+    assert_eq!(steps.lines("select count(*) from rejected_message where state = 'discarded'").await, "3\n");
     drop(steps.database);
 }
