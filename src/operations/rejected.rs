@@ -219,7 +219,7 @@ pub async fn replay_rejected(
                     let decoded = contract::decode(&message, catalogue, limits);
                     ids.push(one.rejected_id);
                     places.push(place);
-                    incoming.push(Incoming { message, decoded });
+                    incoming.push(Incoming { message: *message, decoded });
                 }
             }
         }

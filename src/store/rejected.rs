@@ -42,7 +42,7 @@ pub struct Refused {
 #[derive(Debug)]
 pub enum RefusedAs {
     /// As a message that is no event: it has this place in the order of events, if one was kept for it.
-    Message(Message, Option<EventNo>),
+    Message(Box<Message>, Option<EventNo>),
     /// As an event that was found wrong when it ran, by a job of this organization.
     Event(EventNo, OrganizationNo),
 }
@@ -96,7 +96,10 @@ impl Transaction<'_> {
                                 reason: error.to_string(),
                             })?;
                         let message = Message { body: row.get("body"), properties: properties.0 };
-                        RefusedAs::Message(message, row.get::<_, Option<i64>>("place_no").map(EventNo))
+                        RefusedAs::Message(
+                            Box::new(message),
+                            row.get::<_, Option<i64>>("place_no").map(EventNo),
+                        )
                     }
                 };
                 Ok(Refused { rejected_id, code: row.get("code"), what })
