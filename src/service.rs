@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::delay::Delays;
 use crate::flow::executor::{BatchLimits, Executor};
 use crate::flow::ingest::Ingest;
+use crate::flow::replayer::Replayer;
 use crate::http::{self, Health};
 use crate::store::{Store, StoreError};
 
@@ -95,6 +96,12 @@ impl Service {
                 Ok(())
             });
         }
+        let (replayer, poll) = (Replayer::new(store.clone()), config.executor.poll);
+        let (wake, trouble_of_replayer, stop_replayer) = (Arc::clone(&wake), trouble(), stop.clone());
+        service.tasks.spawn(async move {
+            replayer.work(&wake, poll, trouble_of_replayer, stop_replayer).await;
+            Ok(())
+        });
         let ingest = Ingest::new(store, catalogue, config.ingest.limits());
         let (batch_max, trouble, stop) = (config.ingest.batch_events_max, trouble(), stop.clone());
         service.tasks.spawn(async move {

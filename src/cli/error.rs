@@ -26,11 +26,22 @@ pub(super) enum Failure {
     },
     /// The configuration is wrong.
     Configuration(ConfigProblems),
+    /// It was not said what is needed.
+    Usage {
+        /// What is missing, in one line.
+        message: String,
+        /// What to say.
+        hint: String,
+    },
 }
 
 impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self::NotDone { message: message.into(), causes: Vec::new(), hint: None }
+    }
+
+    pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: hint.into() }
     }
 
     pub(super) fn caused_by(self, cause: impl Into<String>) -> Self {
@@ -88,7 +99,17 @@ impl Failure {
             ),
             OperationError::AmbiguousEvent { .. } => failure.hint("say which one by --source"),
             OperationError::UnknownJob(_) => failure.hint("see `channel-sync jobs list`"),
-            OperationError::UnknownRejected(_) => failure.hint("see `channel-sync rejected list`"),
+            OperationError::CatalogueBehind(_) => {
+                failure.hint("start `channel-sync run` with the new catalogue first")
+            }
+            OperationError::UnknownRejected(_) | OperationError::AlreadySettled { .. } => {
+                failure.hint("see `channel-sync rejected list`")
+            }
+            OperationError::UnknownReplay(_) | OperationError::ReplayNotRunning { .. } => {
+                failure.hint("see `channel-sync replays list`")
+            }
+            OperationError::NothingToReplay => failure
+                .hint("see `channel-sync jobs list --state failed`, and --dry-run for why jobs are refused"),
             OperationError::MalformedCursor(_) => failure,
         }
     }
@@ -138,6 +159,9 @@ impl Failure {
             Self::Configuration(problems) => {
                 let lines = problems.to_string();
                 (format!("error: {}\n", lines.lines().map(words::harmless).collect::<Vec<_>>().join("\n")), 2)
+            }
+            Self::Usage { message, hint } => {
+                (format!("error: {}\n  {}\n", words::one_line(message), words::one_line(hint)), 2)
             }
             Self::NotDone { message, causes, hint } => {
                 let mut text = format!("error: {}\n", words::one_line(message));

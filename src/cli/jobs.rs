@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::error::Failure;
 use super::output::{self, Content, Output};
+use super::replays::{self, DiscardArgs, ReplayArgs};
 use super::{Format, Limit, names, open, words};
 use crate::config::Config;
 use crate::operations::{self, JobDetail, JobKey, JobKind, JobQuery, JobRow, JobState};
@@ -19,6 +20,10 @@ pub(super) enum JobsCommand {
     List(ListArgs),
     /// Show everything about a job, with what it changed and displaced
     Show(ShowArgs),
+    /// Do jobs once more, without overwriting anything newer
+    Replay(ReplayArgs),
+    /// Give jobs up for good
+    Discard(DiscardArgs),
 }
 
 /// `jobs list`.
@@ -75,6 +80,8 @@ pub(super) async fn execute(config: &Config, command: &JobsCommand) -> Result<()
     match command {
         JobsCommand::List(arguments) => list(config, arguments).await,
         JobsCommand::Show(arguments) => show(config, arguments).await,
+        JobsCommand::Replay(arguments) => replays::replay(config, arguments).await,
+        JobsCommand::Discard(arguments) => replays::discard(config, arguments).await,
     }
 }
 
@@ -237,6 +244,9 @@ fn more(output: Output, count: usize) -> Output {
 /// What became of a job, in a few words.
 pub(super) fn outcome(job: &JobRow, now: Timestamp) -> String {
     match (&job.result, &job.last_error) {
+        (Some(result), Some(_)) if job.state == "discarded" && result.get("skipped").is_some() => {
+            words::result(result)
+        }
         (_, Some(error)) => match job.run_at {
             Some(run_at) => {
                 format!("{}; tried {}, again {}", error, times(job.attempts), words::distance(run_at, now))

@@ -9,15 +9,19 @@
 //! |---|---|
 //! | `output` | writes to stdout, as tables or JSON |
 //! | `words` | times, values and names, as people read them |
+//! | `choice` | options that choose jobs, and asking before something is done |
 //! | `error` | what is said when something cannot be done |
 //! | the others | a command, or several on one subject |
 
+mod choice;
 mod error;
 mod events;
 mod jobs;
 mod output;
+mod pauses;
 mod publish;
 mod rejected;
+mod replays;
 mod settings;
 mod status;
 mod words;
@@ -111,6 +115,13 @@ Example:
     /// Jobs: one organization's outcome for one event or change
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// Replays: jobs that are done once more
+    #[command(subcommand)]
+    Replays(replays::ReplaysCommand),
+    /// Leave an organization, or everything, alone for a while
+    Pause(pauses::PauseArgs),
+    /// Go on with an organization, or with everything
+    Resume(pauses::ResumeArgs),
     /// Messages that were not accepted
     #[command(subcommand)]
     Rejected(rejected::RejectedCommand),
@@ -198,6 +209,9 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Partnerships(arguments) => block_on(settings::partnerships(&config, &arguments))?,
         Command::Events(command) => block_on(events::execute(&config, &command))?,
         Command::Jobs(command) => block_on(jobs::execute(&config, &command))?,
+        Command::Replays(command) => block_on(replays::execute(&config, &command))?,
+        Command::Pause(arguments) => block_on(pauses::pause(&config, &arguments))?,
+        Command::Resume(arguments) => block_on(pauses::resume(&config, &arguments))?,
         Command::Rejected(command) => block_on(rejected::execute(&config, &command))?,
         Command::Config(ConfigCommand::Check) => {
             Output::text().line("the configuration is in order").finish()

@@ -231,8 +231,10 @@ fn colour(state: &str) -> Option<Color> {
     match state {
         "succeeded" | "done" => Some(Color::Green),
         "failed" | "rejected" => Some(Color::Red),
-        "retrying" | "syncing" | "locked" => Some(Color::Yellow),
-        "ignored" | "superseded" | "discarded" | "replayed" | "off" | "ended" => Some(Color::DarkGrey),
+        "retrying" | "syncing" | "locked" | "running" => Some(Color::Yellow),
+        "ignored" | "superseded" | "discarded" | "replayed" | "cancelled" | "refused" | "off" | "ended" => {
+            Some(Color::DarkGrey)
+        }
         _ => None,
     }
 }

@@ -3,12 +3,15 @@
 use clap::builder::TypedValueParser;
 use clap::{Args, Subcommand};
 
+use super::choice::{ConfirmArgs, OperatorArgs};
 use super::error::Failure;
 use super::output::{self, Content, Output};
 use super::{Format, Limit, names, open, words};
 use crate::config::Config;
 use crate::contract::RejectionCode;
-use crate::operations::{self, RejectedDetail, RejectedQuery, RejectedState};
+use crate::operations::{
+    self, RejectedDetail, RejectedQuery, RejectedReplay, RejectedSelection, RejectedState,
+};
 
 /// `rejected …`.
 #[derive(Debug, Subcommand)]
@@ -17,6 +20,76 @@ pub(super) enum RejectedCommand {
     List(ListArgs),
     /// Show a rejected message, whole
     Show(ShowArgs),
+    /// Take rejected messages in after all, each at its old place, without overwriting anything newer
+    Replay(ReplayArgs),
+    /// Give rejected messages up
+    Discard(DiscardArgs),
+}
+
+/// Which rejected messages, of those that nobody has dealt with.
+#[derive(Debug, Args)]
+struct ChoiceArgs {
+    /// These, by their numbers
+    #[arg(value_name = "ID", value_parser = rejected_id)]
+    ids: Vec<i64>,
+    /// With this code
+    #[arg(long, value_name = "C", value_parser = codes())]
+    code: Option<RejectionCode>,
+    /// All of them
+    #[arg(long, conflicts_with_all = ["ids", "code"])]
+    all: bool,
+}
+
+impl ChoiceArgs {
+    fn selection(&self) -> Result<RejectedSelection, Failure> {
+        if self.ids.is_empty() && self.code.is_none() && !self.all {
+            return Err(Failure::usage(
+                "no rejected messages were chosen",
+                "name some by their numbers, say --code, or --all",
+            ));
+        }
+        Ok(RejectedSelection { ids: self.ids.clone(), code: self.code })
+    }
+}
+
+/// `rejected replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reads the messages again with the catalogue and the limits in force now, the oldest first. One that is accepted is an
+event at the place that it would have had; it never overwrites anything newer. One that is refused again stays, with
+what is wrong with it now. An event that was found wrong when it ran runs once more. After a change of the catalogue,
+start the service with it first.
+
+Examples:
+  channel-sync rejected replay --code unknown-category --reason 'roofs are in the catalogue' --dry-run
+  channel-sync rejected replay 4 5 --reason 'asked for by helios' --yes")]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    #[command(flatten)]
+    operator: OperatorArgs,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// `rejected discard`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+They stay in the list, as discarded.
+
+Example:
+  channel-sync rejected discard --code malformed-json --reason 'a broken test client'")]
+pub(super) struct DiscardArgs {
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    #[command(flatten)]
+    operator: OperatorArgs,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
+    format: Format,
 }
 
 /// `rejected list`.
@@ -71,7 +144,98 @@ pub(super) async fn execute(config: &Config, command: &RejectedCommand) -> Resul
     match command {
         RejectedCommand::List(arguments) => list(config, arguments).await,
         RejectedCommand::Show(arguments) => show(config, arguments).await,
+        RejectedCommand::Replay(arguments) => replay(config, arguments).await,
+        RejectedCommand::Discard(arguments) => discard(config, arguments).await,
     }
+}
+
+async fn replay(config: &Config, arguments: &ReplayArgs) -> Result<(), Failure> {
+    let failed = |error| Failure::operation(config, &error);
+    let store = open(config)?;
+    let selection = arguments.choice.selection()?;
+    let (catalogue, limits) = (&config.catalogue, config.ingest.limits());
+    let preview =
+        operations::preview_rejected(&store, catalogue, &limits, &selection).await.map_err(failed)?;
+    let (json, dry_run) = (arguments.format.json, arguments.confirm.dry_run);
+    if dry_run && json {
+        return output::json(&preview);
+    }
+    if preview.messages() == 0 && !json {
+        return Output::text()
+            .line("there is nothing to replay: no rejected message fits what was said")
+            .finish();
+    }
+    if dry_run || !json {
+        Output::text().line(&format!("would come to: {}", said(&preview))).finish()?;
+    }
+    if dry_run {
+        return Ok(());
+    }
+    let messages = words::count(preview.messages(), "message");
+    if preview.messages() > 0 && !arguments.confirm.ask(&format!("Replay {messages}?"))? {
+        output::note("nothing was replayed");
+        return Ok(());
+    }
+    let operator = arguments.operator.operator();
+    let replayed = operations::replay_rejected(&store, catalogue, &limits, &selection, preview.at, operator)
+        .await
+        .map_err(failed)?;
+    if json {
+        return output::json(&replayed);
+    }
+    Output::text().line(&format!("came to: {}", said(&replayed))).finish()
+}
+
+/// What became of messages, in words.
+fn said(replay: &RejectedReplay) -> String {
+    let mut said: Vec<String> = [
+        (replay.accepted, "accepted"),
+        (replay.duplicates, "events already"),
+        (replay.run_again, "to run once more"),
+    ]
+    .iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{} {what}", words::number(*count)))
+    .collect();
+    said.extend(
+        replay
+            .refused
+            .iter()
+            .map(|(code, count)| format!("{} refused again ({code})", words::number(*count))),
+    );
+    if said.is_empty() { "nothing".to_owned() } else { said.join(", ") }
+}
+
+async fn discard(config: &Config, arguments: &DiscardArgs) -> Result<(), Failure> {
+    let failed = |error| Failure::operation(config, &error);
+    let store = open(config)?;
+    let selection = arguments.choice.selection()?;
+    let (catalogue, limits) = (&config.catalogue, config.ingest.limits());
+    let preview =
+        operations::preview_rejected(&store, catalogue, &limits, &selection).await.map_err(failed)?;
+    let (json, messages) = (arguments.format.json, words::count(preview.messages(), "message"));
+    if arguments.confirm.dry_run {
+        if json {
+            return output::json(&serde_json::json!({ "messages": preview.messages() }));
+        }
+        return Output::text().line(&format!("{messages} to be discarded")).finish();
+    }
+    if preview.messages() == 0 && !json {
+        return Output::text()
+            .line("there is nothing to discard: no rejected message fits what was said")
+            .finish();
+    }
+    if preview.messages() > 0 && !arguments.confirm.ask(&format!("Discard {messages}?"))? {
+        output::note("nothing was discarded");
+        return Ok(());
+    }
+    let operator = arguments.operator.operator();
+    let discarded =
+        operations::discard_rejected(&store, &selection, preview.at, operator).await.map_err(failed)?;
+    if json {
+        return output::json(&serde_json::json!({ "discarded": discarded }));
+    }
+    Output::text().line(&format!("{} discarded", words::count(discarded, "message"))).finish()
 }
 
 async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
@@ -121,13 +285,18 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
     if arguments.format.json {
         return output::json(&detail);
     }
-    let RejectedDetail { message, body, body_hex } = &detail;
+    let RejectedDetail { message, body, body_hex, settled } = &detail;
     let output = Output::text();
+    let settled = settled.as_ref().map(|settled| {
+        let when = words::time(settled.at, output.now);
+        format!("by {} {when}: {}", settled.by, settled.reason.as_deref().unwrap_or("no reason given"))
+    });
     let pairs = vec![
         ("rejected message", Content::name(message.rejected_id.to_string())),
         ("code", Content::name(&message.code)),
         ("reason", Content::name(&message.reason)),
         ("state", Content::State(message.state.clone())),
+        ("settled", Content::name_or_empty(settled.as_ref())),
         ("received", output.time(message.received_at)),
     ];
     let mut output = output.pairs(pairs);

@@ -83,6 +83,23 @@ fn print(status: &Status) -> Result<(), Failure> {
             .collect();
         output = output.heading("what waits").table(&["kind", "letters", "due", "oldest"], table);
     }
+    if !status.pauses.is_empty() {
+        let table = status
+            .pauses
+            .iter()
+            .map(|row| {
+                vec![
+                    Content::name(row.organization_id.as_deref().unwrap_or("all execution")),
+                    Content::name(words::number(row.jobs_waiting)),
+                    Content::name(&row.paused_by),
+                    output.time_in_table(row.paused_at),
+                    Content::Long(row.reason.clone()),
+                ]
+            })
+            .collect();
+        let header = ["paused", "jobs waiting", "by", "since", "reason"];
+        output = output.heading("what is paused").table(&header, table);
+    }
     if !status.troubles.is_empty() {
         let table = status
             .troubles

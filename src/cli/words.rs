@@ -174,6 +174,7 @@ pub(super) fn result(result: &Value) -> String {
         ("unchanged", "unchanged"),
         ("kept_own", "kept own"),
         ("declined", "declined"),
+        ("overtaken", "overtaken"),
     ]
     .iter()
     .filter(|(name, _)| number(name) != 0)

@@ -7,9 +7,11 @@
 //! |---|---|
 //! | [`ingest`] | takes messages from the broker, and acknowledges them after what they say is committed |
 //! | [`executor`] | works off letters, batch by batch |
+//! | [`replayer`] | sends the jobs of replays back into the mailboxes |
 //! | [`database`], [`deliveries`] | what they ask of a database and a broker, for tests to stand in |
 
 pub mod database;
 pub mod deliveries;
 pub mod executor;
 pub mod ingest;
+pub mod replayer;

@@ -8,23 +8,35 @@ mod events;
 mod jobs;
 mod names;
 mod organizations;
+mod pauses;
 mod publish;
 mod rejected;
+mod replays;
 mod status;
 
 pub use events::{EventDetail, EventQuery, EventState, event, events};
 pub use jobs::{JobDetail, JobKey, JobKind, JobQuery, JobState, job, jobs};
 pub use names::UnknownName;
 pub use organizations::{SettingQuery, partnerships, settings};
+pub use pauses::{pause, resume};
 pub use publish::{MalformedEvent, PublishError, Published, ReadyEvent, publish, read};
-pub use rejected::{RejectedDetail, RejectedQuery, RejectedState, rejected, rejected_message};
+pub use rejected::{
+    RejectedDetail, RejectedQuery, RejectedReplay, RejectedSelection, RejectedState, discard_rejected,
+    preview_rejected, rejected, rejected_message, replay_rejected,
+};
+pub use replays::{
+    JobSelection, Operator, ReplayDetail, cancel_replay, chosen, discard_jobs, replay, replay_detail, replays,
+};
 pub use status::{Lookup, QueueStatus, Status, queue, status};
 
 use crate::store::StoreError;
+pub use crate::store::choice::{Chosen, ChosenRow, Purpose};
+pub use crate::store::pause::PauseRow;
 pub use crate::store::read::{
     Counts, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow, PartnershipRow,
-    RejectedCountRow, RejectedRow, SettingRow, StoredValue, TroubleRow, WayRow,
+    RejectedCountRow, RejectedRow, SettingRow, SettledRow, StoredValue, TroubleRow, WayRow,
 };
+pub use crate::store::replay::{REPLAY_JOBS_MAX, ReplayRow, ReplayTroubleRow};
 
 /// The most rows of a list.
 pub const LIMIT_MAX: u16 = 1000;
@@ -84,6 +96,31 @@ pub enum OperationError {
     /// There is no such rejected message.
     #[error("no rejected message {0} is known")]
     UnknownRejected(i64),
+    /// A rejected message that somebody has dealt with.
+    #[error("the rejected message {rejected_id} is {state} already")]
+    AlreadySettled {
+        /// Which one.
+        rejected_id: i64,
+        /// What was done.
+        state: String,
+    },
+    /// The service runs with a catalogue that lacks categories of this one.
+    #[error("the service was started with a catalogue that does not name {}", .0.join(", "))]
+    CatalogueBehind(Vec<String>),
+    /// There is no such replay.
+    #[error("no replay {0} is known")]
+    UnknownReplay(i64),
+    /// None of the selected jobs may be replayed, or none was selected.
+    #[error("no job that may be replayed was chosen")]
+    NothingToReplay,
+    /// A replay that has ended cannot be cancelled.
+    #[error("the replay {replay_no} is {state}; expected one that is running")]
+    ReplayNotRunning {
+        /// Which one.
+        replay_no: i64,
+        /// Its state.
+        state: String,
+    },
     /// What was given as the place in a list is none.
     #[error("{0:?} is no place to go on from; expected what the end of a list names")]
     MalformedCursor(String),

@@ -7,10 +7,14 @@ use super::OperationError;
 use crate::broker::{self, Depth, Topology};
 use crate::config::BrokerConfig;
 use crate::store::Store;
+use crate::store::pause::PauseRow;
 use crate::store::read::{Counts, JobCounts, LettersRow, RejectedCountRow, TroubleRow};
 
 /// How many different errors are listed.
 const TROUBLES_MAX: i64 = 20;
+
+/// How many pauses are listed.
+const PAUSES_MAX: i64 = 100;
 
 /// How things stand.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,6 +29,8 @@ pub struct Status {
     pub jobs: JobCounts,
     /// The most frequent errors of jobs that are retried or have failed.
     pub troubles: Vec<TroubleRow>,
+    /// What is paused, and what waits for it.
+    pub pauses: Vec<PauseRow>,
     /// Rejected messages that nobody has dealt with, by code.
     pub rejected: Vec<RejectedCountRow>,
     /// Events of the last hour, by state.
@@ -78,8 +84,20 @@ pub async fn status(store: &Store, queue: Lookup<QueueStatus>) -> Result<Status,
     let letters = session.status_letters().await?;
     let jobs = session.status_jobs().await?;
     let troubles = session.status_troubles(TROUBLES_MAX).await?;
+    let pauses = session.list_pauses(PAUSES_MAX).await?;
     let rejected = session.status_rejected().await?;
     let events_last_hour = session.status_events(hour_ago).await?;
     let (organizations, partnerships) = session.status_organizations().await?;
-    Ok(Status { at, queue, letters, jobs, troubles, rejected, events_last_hour, organizations, partnerships })
+    Ok(Status {
+        at,
+        queue,
+        letters,
+        jobs,
+        troubles,
+        pauses,
+        rejected,
+        events_last_hour,
+        organizations,
+        partnerships,
+    })
 }

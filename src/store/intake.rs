@@ -58,6 +58,31 @@ impl Store {
         let mut session = self.session().await?;
         let transaction = session.begin().await?;
         transaction.query(statements::INTAKE_LOCK, &[]).await?;
+        // Rejected messages get a number too: their place in the order, should they be replayed.
+        let numbers = transaction.numbers(incoming.len()).await?;
+        let taken = transaction.take_in_events(catalogue, incoming, &numbers, false).await?;
+        transaction.add_rejected(incoming, &taken, &numbers).await?;
+        transaction.commit().await?;
+        Ok(taken)
+    }
+}
+
+impl Transaction<'_> {
+    /// As many numbers for events, ascending.
+    pub(super) async fn numbers(&self, count: usize) -> Result<Vec<EventNo>, StoreError> {
+        let rows = self.query_unless(count == 0, statements::NUMBERS_TAKE, [&(count as i64)]).await?;
+        Ok(rows.iter().map(|row| EventNo(row.get(0))).collect())
+    }
+
+    /// Takes in those of the messages that are events, each under its number; tells what is to become of each.
+    /// `replay`: they are old, and touch nothing that something newer has written. Wakes the executors.
+    pub(super) async fn take_in_events(
+        &self,
+        catalogue: &Catalogue,
+        incoming: &[Incoming],
+        numbers: &[EventNo],
+        replay: bool,
+    ) -> Result<Vec<Taken>, StoreError> {
         let mut taken: Vec<Option<Taken>> = incoming.iter().map(|_| None).collect();
         for (place, one) in incoming.iter().enumerate() {
             if let Err(rejection) = &one.decoded {
@@ -65,12 +90,12 @@ impl Store {
             }
         }
         let firsts = first_of_each(incoming, &mut taken);
-        let new = transaction.add_events(catalogue, incoming, &firsts).await?;
+        let new = self.add_events(catalogue, incoming, &firsts, numbers, replay).await?;
         let added: HashMap<usize, EventNo> = new.iter().map(|event| (event.place, event.no)).collect();
         let known = firsts.iter().filter(|place| !added.contains_key(place));
         let known: Vec<&Envelope> =
             known.filter_map(|place| incoming[*place].decoded.as_ref().ok()).collect();
-        let contents = transaction.contents(&known).await?;
+        let contents = self.contents(&known).await?;
 
         let mut letters = false;
         for event in &new {
@@ -89,11 +114,9 @@ impl Store {
                 (None, Err(rejection)) => Taken::Rejected(rejection.clone()),
             })
             .collect();
-        transaction.add_rejected(incoming, &taken).await?;
         if letters {
-            transaction.query(statements::LETTERS_NOTIFY, &[]).await?;
+            self.query(statements::LETTERS_NOTIFY, &[]).await?;
         }
-        transaction.commit().await?;
         Ok(taken)
     }
 }
@@ -181,6 +204,8 @@ impl Transaction<'_> {
         catalogue: &Catalogue,
         incoming: &[Incoming],
         places: &[usize],
+        numbers: &[EventNo],
+        replay: bool,
     ) -> Result<Vec<Added>, StoreError> {
         if places.is_empty() {
             return Ok(Vec::new());
@@ -189,13 +214,12 @@ impl Transaction<'_> {
         let events: Vec<(usize, &Envelope)> = places.iter().filter_map(of).collect();
         let organizations = self.organizations(&events).await?;
         let number = |id: &str| organizations.get(id).copied().unwrap_or_default();
-        let numbers = self.query(statements::NUMBERS_TAKE, &[&(events.len() as i64)]).await?;
 
         let mut columns = EventColumns::default();
         let mut letters = LetterColumns::default();
         let mut all = Vec::with_capacity(events.len());
-        for ((place, envelope), row) in events.iter().zip(&numbers) {
-            let no: i64 = row.get(0);
+        for (place, envelope) in &events {
+            let EventNo(no) = numbers[*place];
             let message = &incoming[*place].message;
             columns.nos.push(no);
             columns.sources.push(&envelope.source);
@@ -223,7 +247,7 @@ impl Transaction<'_> {
             letters.kinds.push(kind.name());
             letters.organizations.push(Some(letter_to));
             letters.weights.push(weight as i64);
-            letters.replays.push(false);
+            letters.replays.push(replay);
         }
         let rows = self.query(statements::EVENTS_ADD, &columns.parameters()).await?;
         let added: BTreeSet<i64> = rows.iter().map(|row| row.get(0)).collect();
@@ -294,11 +318,18 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    async fn add_rejected(&self, incoming: &[Incoming], taken: &[Taken]) -> Result<(), StoreError> {
+    async fn add_rejected(
+        &self,
+        incoming: &[Incoming],
+        taken: &[Taken],
+        numbers: &[EventNo],
+    ) -> Result<(), StoreError> {
+        let mut places = Vec::new();
         let (mut codes, mut reasons, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
         let (mut properties, mut digests, mut redelivered) = (Vec::new(), Vec::new(), Vec::new());
-        for (one, taken) in incoming.iter().zip(taken) {
+        for ((one, taken), no) in incoming.iter().zip(taken).zip(numbers) {
             let Taken::Rejected(rejection) = taken else { continue };
+            places.push(no.0);
             let stored = properties_text(&one.message)?;
             codes.push(rejection.code.name());
             reasons.push(&*rejection.reason);
@@ -313,7 +344,7 @@ impl Transaction<'_> {
         let digests: Vec<&[u8]> = digests.iter().map(|digest| &digest[..]).collect();
         self.execute(
             statements::REJECTED_ADD,
-            &[&codes, &reasons, &bodies, &properties, &digests, &redelivered],
+            &[&codes, &reasons, &bodies, &properties, &digests, &redelivered, &places],
         )
         .await?;
         Ok(())

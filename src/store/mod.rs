@@ -14,6 +14,10 @@
 //! | [`batch`] | locking shards, taking letters |
 //! | `load` | loading the part of the world that letters touch |
 //! | [`save`] | saving what was done |
+//! | [`choice`] | jobs that an operator chose: shown, discarded |
+//! | [`replay`] | jobs that are done once more |
+//! | [`rejected`] | rejected messages that are taken in after all, or given up |
+//! | [`pause`] | what executors are to leave alone |
 //! | [`failure`] | what becomes of a letter whose job failed |
 //! | `together` | statements that are under way at once |
 //! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
@@ -21,14 +25,18 @@
 //! | [`wake`] | notifications that there is new work |
 
 pub mod batch;
+pub mod choice;
 mod columns;
 pub mod error;
 pub mod failure;
 pub mod intake;
 mod load;
+pub mod pause;
 mod payload;
 mod pool;
 pub mod read;
+pub mod rejected;
+pub mod replay;
 mod rows;
 pub mod save;
 pub mod statements;

@@ -185,6 +185,17 @@ pub struct RejectedRow {
     pub state: String,
 }
 
+/// What an operator did about a rejected message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SettledRow {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// An entry that a job effectively changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EffectRow {
@@ -591,16 +602,21 @@ impl Session {
         Ok(rows.iter().map(rejected).collect())
     }
 
-    /// A rejected message and its body.
+    /// A rejected message, its body, and what was done about it.
     ///
     /// # Errors
     /// As [`Session::query`].
     pub async fn show_rejected(
         &self,
         rejected_id: i64,
-    ) -> Result<Option<(RejectedRow, Vec<u8>)>, StoreError> {
+    ) -> Result<Option<(RejectedRow, Vec<u8>, Option<SettledRow>)>, StoreError> {
         let rows = self.query(statements::SHOW_REJECTED, &[&rejected_id]).await?;
-        Ok(rows.first().map(|row| (rejected(row), row.get("body"))))
+        let settled = |row: &Row| {
+            let (by, at) =
+                (row.get::<_, Option<String>>("settled_by")?, row.get::<_, Option<Timestamp>>("settled_at")?);
+            Some(SettledRow { by, reason: row.get("settled_reason"), at })
+        };
+        Ok(rows.first().map(|row| (rejected(row), row.get("body"), settled(row))))
     }
 
     /// What waits, by kind.

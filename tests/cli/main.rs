@@ -103,6 +103,18 @@ fn session(url: &str, commands: &[&[&str]]) -> String {
     said.join("\n")
 }
 
+/// `text` in which what happened just now is that, however many seconds ago, and columns do not depend on it.
+fn just_now(text: &str) -> String {
+    let mut text = text.to_owned();
+    for seconds in 1..30 {
+        text = text.replace(&format!("({seconds} s ago)"), "(now)");
+    }
+    while text.contains("   ") {
+        text = text.replace("   ", "  ");
+    }
+    text
+}
+
 macro_rules! snapshot {
     ($name:literal, $text:expr) => {
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
@@ -126,8 +138,17 @@ fn help() {
         &["events", "show", "--help"],
         &["jobs", "list", "--help"],
         &["jobs", "show", "--help"],
+        &["jobs", "replay", "--help"],
+        &["jobs", "discard", "--help"],
+        &["replays", "list", "--help"],
+        &["replays", "show", "--help"],
+        &["replays", "cancel", "--help"],
+        &["pause", "--help"],
+        &["resume", "--help"],
         &["rejected", "list", "--help"],
         &["rejected", "show", "--help"],
+        &["rejected", "replay", "--help"],
+        &["rejected", "discard", "--help"],
         &["config", "check", "--help"],
         &["config", "print", "--help"],
     ];
@@ -152,6 +173,14 @@ fn wrong_usage() {
         &["events", "list", "--state", "pending"],
         &["rejected", "list", "--code", "wrong"],
         &["rejected", "show", "x"],
+        &["jobs", "replay", "--all-failed", "--reason", "r"],
+        &["jobs", "replay", "--all-failed", "--by", "ana"],
+        &["jobs", "replay", "--state", "pending"],
+        &["jobs", "replay", "--since", "yesterday"],
+        &["jobs", "replay", "--rate", "0"],
+        &["pause", "--by", "ana", "--reason", "r"],
+        &["pause", "helios", "--all", "--by", "ana", "--reason", "r"],
+        &["rejected", "replay", "1", "--all"],
     ];
     let said: Vec<String> = commands
         .iter()
@@ -339,6 +368,103 @@ async fn rejected() {
         &["rejected", "show", "6"],
     ];
     snapshot!("rejected", session(database.url(), commands));
+}
+
+#[tokio::test]
+async fn replays() {
+    let database = fixture().await;
+    // A job of helios' own, beside the one of pac-energy; nobody sends what is to be sent.
+    let failed =
+        "insert into channel_sync.job (cause_no, organization_no, state, attempts, last_error, finished_at)
+                  values (12, 1, 'failed', 8, 'value too long (22001)', now() - interval '3 h');
+                  delete from channel_sync.letter where cause_no = 12;
+                  alter sequence channel_sync.cause_no restart with 100";
+    database.client().await.batch_execute(failed).await.unwrap();
+    let ana = ["--by", "ana", "--reason", "widened"];
+    let with = |arguments: &[&'static str]| [arguments, &ana].concat();
+    let commands = [
+        with(&["jobs", "replay", "--all-failed", "--dry-run"]),
+        with(&["jobs", "replay", "--upstream", "helios", "--dry-run", "--json"]),
+        with(&["jobs", "replay", "--error", "TOO LONG", "--since", "2h", "--dry-run"]),
+        with(&["jobs", "replay", "1-1", "5-2", "9-2", "3-3", "--dry-run"]),
+        with(&["jobs", "replay", "1-1", "--yes"]),
+        with(&["jobs", "replay", "77-1", "--yes"]),
+        with(&["jobs", "replay", "--organization", "pac-enrgy", "--yes"]),
+        with(&["jobs", "replay"]),
+        with(&["jobs", "replay", "--state", "succeeded"]),
+        with(&["jobs", "replay", "--all-failed", "--state", "succeeded"]),
+        with(&["jobs", "replay", "--all-failed"]),
+        with(&["jobs", "replay", "--error", "too long", "--rate", "5", "--yes", "--no-wait"]),
+        with(&[
+            "jobs",
+            "replay",
+            "--kind",
+            "reconcile",
+            "--state",
+            "succeeded",
+            "--yes",
+            "--no-wait",
+            "--json",
+        ]),
+        with(&["jobs", "discard", "--organization", "pac-energy", "--dry-run"]),
+        with(&["jobs", "discard", "--organization", "pac-energy", "--yes"]),
+        with(&["jobs", "discard", "1-1", "--yes", "--json"]),
+        vec!["jobs", "show", "11-2"],
+        vec!["jobs", "list", "--state", "discarded"],
+        vec!["replays", "list"],
+        vec!["replays", "show", "1"],
+        vec!["replays", "show", "1", "--json"],
+        vec!["replays", "show", "7"],
+        vec!["replays", "cancel", "1", "--by", "ben"],
+        vec!["replays", "cancel", "1", "--by", "ben"],
+        vec!["replays", "show", "1"],
+        vec!["replays", "show", "1", "--follow"],
+    ];
+    let commands: Vec<&[&str]> = commands.iter().map(Vec::as_slice).collect();
+    snapshot!("replays", just_now(&session(database.url(), &commands)));
+}
+
+#[tokio::test]
+async fn pauses() {
+    let database = fixture().await;
+    let commands: &[&[&str]] = &[
+        &["pause", "leaf-solar", "--by", "ana", "--reason", "they are migrating"],
+        &["pause", "leaf-solar", "--by", "ben", "--reason", "again"],
+        &["pause", "--all", "--by", "ben", "--reason", "restoring a backup"],
+        &["pause", "nobdy", "--by", "ana", "--reason", "r"],
+        &["status"],
+        &["jobs", "list", "--state", "retrying"],
+        &["resume", "--all", "--by", "ana"],
+        &["resume", "leaf-solar", "--by", "ana"],
+        &["resume", "leaf-solar", "--by", "ana"],
+    ];
+    snapshot!("pauses", just_now(&session(database.url(), commands)));
+}
+
+#[tokio::test]
+async fn rejected_messages_are_dealt_with() {
+    let database = fixture().await;
+    let sequence = "alter sequence channel_sync.cause_no restart with 100";
+    database.client().await.batch_execute(sequence).await.unwrap();
+    let ana = ["--by", "ana", "--reason", "fixed"];
+    let with = |arguments: &[&'static str]| [arguments, &ana].concat();
+    let commands = [
+        with(&["rejected", "replay"]),
+        with(&["rejected", "replay", "--all", "--dry-run"]),
+        with(&["rejected", "replay", "--all", "--dry-run", "--json"]),
+        with(&["rejected", "replay", "--all"]),
+        with(&["rejected", "replay", "--all", "--yes"]),
+        with(&["rejected", "replay", "2", "--yes"]),
+        with(&["rejected", "replay", "9", "--yes"]),
+        with(&["rejected", "discard", "--code", "malformed-json", "--dry-run"]),
+        with(&["rejected", "discard", "--code", "malformed-json", "--yes"]),
+        with(&["rejected", "discard", "--all", "--yes"]),
+        vec!["rejected", "list"],
+        vec!["rejected", "show", "1"],
+        vec!["jobs", "show", "9-2"],
+    ];
+    let commands: Vec<&[&str]> = commands.iter().map(Vec::as_slice).collect();
+    snapshot!("rejected_dealt_with", just_now(&session(database.url(), &commands)));
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use channel_sync::domain::catalogue::Reach;
-use channel_sync::domain::decide::reaching_rule;
+use channel_sync::domain::catalogue::{CategoryId, Reach};
+use channel_sync::domain::decide::{lock_holder, reaching_rule};
 use channel_sync::domain::mailbox::{Done, FoundWrong, JobDone, JobKind, LetterNo, Verdict};
 use channel_sync::domain::partnership::{Beginning, Mode, Partnership, Status};
-use channel_sync::domain::setting::{Change, Entry, Key};
+use channel_sync::domain::setting::{Change, Entry, Key, ValueId};
 use channel_sync::domain::world::{Declined, LastChange};
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, World};
 use proptest::prelude::*;
@@ -231,6 +231,61 @@ proptest! {
                 prop_assert!(!(was_declined && is_there && !was_there), "{:?} came back", key);
             }
         }
+    }
+
+    #[test]
+    fn a_replay_of_jobs_that_were_given_up_changes_nothing_that_something_newer_wrote(
+        events in events(),
+        seed in interleaving(),
+    ) {
+        let mut model = Model::built_in();
+        let mut random = Random::new(seed);
+        let mut events = events.into_iter();
+        // The newest event that changed each entry, by whatever job.
+        let mut written: HashMap<(OrganizationNo, CategoryId, Key), EventNo> = HashMap::new();
+        let mut idle = 0;
+        loop {
+            if let Some(event) = events.next() {
+                model.publish(event);
+            } else if model.letters.is_empty() && model.given_up.is_empty() {
+                break;
+            }
+            if random.chance(25) && !model.given_up.is_empty() {
+                let letter = model.given_up.remove(random.below(model.given_up.len()));
+                model.replay(letter);
+            }
+            for _ in 0..random.below(6) {
+                let firsts: Vec<LetterNo> =
+                    model.mailboxes().into_values().map(|letters| letters[0]).collect();
+                if firsts.is_empty() {
+                    break;
+                }
+                let letter = model.letters[random.pick(&firsts)].clone();
+                if !letter.replay && random.chance(20) {
+                    model.fail(letter.no);
+                    continue;
+                }
+                let before = model.world.clone();
+                let done = model.run_batch(&[letter.no]);
+                idle = if done.letters_done.is_empty() { idle + 1 } else { 0 };
+                prop_assert!(idle < 1000, "letters are left that never run: {:#?}", model.letters);
+                for job in &done.jobs {
+                    for (category, key) in changed_entries(&before, &model.world, job.organization) {
+                        let locked =
+                            lock_holder(&before, &model.catalogue, job.organization, category).is_some();
+                        let newest = written
+                            .entry((job.organization, category, Key::clone(&key)))
+                            .or_insert(job.event);
+                        prop_assert!(
+                            !letter.replay || locked || *newest <= job.event,
+                            "{:?} changed {:?} of {:?}, which {:?} had changed", job, key, category, newest
+                        );
+                        *newest = job.event.max(*newest);
+                    }
+                }
+            }
+        }
+        check_replicas(&model);
     }
 
     #[test]
@@ -541,6 +596,17 @@ proptest! {
             }
         });
     }
+}
+
+/// The entries of an organization whose value is another one, or that came or went.
+fn changed_entries(before: &World, after: &World, organization: OrganizationNo) -> Vec<(CategoryId, Key)> {
+    let of = |world: &World| -> BTreeMap<(CategoryId, Key), ValueId> {
+        let entries = world.all_entries().filter(|(owner, ..)| *owner == organization);
+        entries.map(|(_, category, key, entry)| ((category, Key::clone(key)), entry.value)).collect()
+    };
+    let (before, after) = (of(before), of(after));
+    let all: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
+    all.into_iter().filter(|address| before.get(address) != after.get(address)).collect()
 }
 
 /// Whether a job brought an upstream's settings in by a merge. The flags did not change while it ran.

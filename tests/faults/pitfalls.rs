@@ -8,6 +8,7 @@ use channel_sync::contract::Limits;
 use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::flow::executor::{BatchLimits, Executor};
 use channel_sync::flow::ingest::Ingest;
+use channel_sync::store::Store;
 use channel_sync::store::statements::ALL;
 use serde_json::json;
 use tokio_postgres::AsyncMessage;
@@ -16,7 +17,7 @@ use crate::support::broker::eventually;
 use crate::support::database::Database;
 use crate::support::events::edit;
 use crate::support::load::Load;
-use crate::support::platform::{RETRY, lines};
+use crate::support::platform::{LOCK_TIMEOUT, RETRY, lines};
 use crate::support::proxy::Proxy;
 use crate::support::stage::{EVENTS, Stage};
 use crate::support::tap::{Step, Tap};
@@ -138,7 +139,7 @@ async fn a_batch_in_which_a_statement_failed_is_neither_committed_nor_acknowledg
     stage.finish().await;
 }
 
-fn ingest(database: &Database) -> Ingest {
+fn ingest(database: &Database) -> Ingest<Store> {
     Ingest::new(database.store(), Arc::new(Catalogue::parse(BUILT_IN).unwrap()), Limits::default())
 }
 
@@ -179,7 +180,7 @@ async fn a_batch_that_is_given_up_midway_leaves_no_transaction_in_the_pool() {
     let database = Database::create().await;
     let store = database.store();
     let catalogue = Arc::new(Catalogue::parse(BUILT_IN).unwrap());
-    let limits = BatchLimits { letters_max: 1000, writes_max: 20_000 };
+    let limits = BatchLimits { letters_max: 1000, writes_max: 20_000, lock_timeout: LOCK_TIMEOUT };
     let executor = Executor::new(store.clone(), Arc::clone(&catalogue), limits, RETRY);
     let ingest = Ingest::new(store, catalogue, Limits::default());
     for no in 0..100 {

@@ -12,6 +12,7 @@ mod sequence;
 mod fan_out;
 mod health;
 mod rejections;
+mod replays;
 mod rules;
 mod sequences;
 mod statements;

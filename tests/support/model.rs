@@ -118,6 +118,8 @@ pub(crate) struct Model {
     pub(crate) reconciles: BTreeMap<ChangeNo, Reconcile>,
     /// Letters whose jobs failed and were given up, in the order in which they were.
     pub(crate) given_up: Vec<Letter>,
+    /// Jobs that were done and then replayed: what they changed counts still.
+    done_before: Vec<JobDone>,
     organizations: Vec<String>,
     values: Vec<String>,
     /// The last number drawn: events and changes draw from one sequence.
@@ -144,6 +146,7 @@ impl Model {
             changes: BTreeMap::new(),
             reconciles: BTreeMap::new(),
             given_up: Vec::new(),
+            done_before: Vec::new(),
             organizations: Vec::new(),
             values: Vec::new(),
             last_number: 0,
@@ -513,6 +516,19 @@ impl Model {
         self.given_up.push(letter);
     }
 
+    /// The job of this letter fails for good. A letter to many becomes one to each; of one alone, it fails.
+    pub(crate) fn fail(&mut self, no: LetterNo) {
+        let letter = &self.letters[&no];
+        if letter.work.organization().is_some() {
+            return self.give_up(no);
+        }
+        let to_one = self.concerned(&letter.work).len() == 1;
+        self.split(no);
+        if to_one {
+            self.give_up(LetterNo(self.last_letter));
+        }
+    }
+
     /// Works off all letters in order, but every job of this organization fails for good.
     pub(crate) fn settle_failing(&mut self, failing: OrganizationNo) {
         while let Some(letter) = self.letters.values().min_by_key(|letter| turn(letter)) {
@@ -537,7 +553,7 @@ impl Model {
     /// Puts the letter of a sync-change or reconcile that was done back into its mailbox, as a replay.
     pub(crate) fn replay_done(&mut self, job: &JobDone) -> LetterNo {
         let place = self.jobs.iter().position(|done| done == job).expect("a job that was done");
-        self.jobs.remove(place);
+        self.done_before.push(self.jobs.remove(place));
         let cause = ChangeNo(job.cause.0);
         let work = match job.kind {
             JobKind::SyncChange => {
@@ -559,6 +575,7 @@ impl Model {
         let done = self
             .jobs
             .iter()
+            .chain(&self.done_before)
             .filter(|job| job.organization == organization && job.event > letter.event && !job.rejected);
         for job in done {
             let changed = job.counts.added + job.counts.changed + job.counts.removed > 0;

@@ -1,8 +1,8 @@
 -- What is newer than jobs that are replayed, each a letter ($1) of an organization ($2) with a root event ($3), in
 -- one category ($4) or in all: entries, categories (key null), everything (category null). The organization's own
--- later events that took effect; later changes of an upstream, and later reconciles, that changed something. The
--- number of a cause is never less than that of its root event. Indexes: event_organization, job_organization,
--- job_pkey, change_pkey.
+-- later events that took effect; later changes of an upstream, and later reconciles, that changed something, the
+-- first time or when they were done once more. The number of a cause is never less than that of its root event.
+-- Indexes: event_organization, job_organization, replay_job_had_effect, job_pkey, change_pkey.
 with replay as materialized (
      select * from unnest($1::bigint[], $2::int[], $3::bigint[], $4::text[]) r (letter_no, organization_no, event_no,
                                                                                 category)
@@ -27,11 +27,20 @@ select distinct r.letter_no, e.category, edit.key
 union
 select r.letter_no, c.category, entry.key
   from replay r
-  join job j
-    on j.organization_no = r.organization_no
-   and j.cause_no > r.event_no
-   and j.state = 'succeeded'
-   and j.added + j.changed + j.removed > 0
+ cross join lateral (
+       select d.cause_no
+         from job d
+        where d.organization_no = r.organization_no
+          and d.cause_no > r.event_no
+          and d.state = 'succeeded'
+          and d.added + d.changed + d.removed > 0
+       union all
+       select d.cause_no
+         from replay_job d
+        where d.organization_no = r.organization_no
+          and d.cause_no > r.event_no
+          and d.had_effect
+       ) j
   join change c
     on c.change_no = j.cause_no
    and c.event_no > r.event_no

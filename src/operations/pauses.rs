@@ -1,0 +1,62 @@
+//! Pausing and resuming: one organization, or all execution.
+
+use serde_json::json;
+
+use super::replays::Operator;
+use super::{OperationError, organizations};
+use crate::domain::OrganizationNo;
+use crate::store::{Session, Store};
+
+/// Pauses an organization, or (none) all execution, once the work at hand there is finished: when this returns,
+/// nothing more is written there until it is resumed. What comes for it is kept. False where it was paused
+/// before, and stays so for the reason of then.
+///
+/// # Errors
+/// [`OperationError::UnknownOrganization`], or where the database cannot be reached.
+pub async fn pause(
+    store: &Store,
+    organization_id: Option<&str>,
+    operator: Operator<'_>,
+) -> Result<bool, OperationError> {
+    let mut session = store.session().await?;
+    let organization = known(&session, organization_id).await?;
+    let transaction = session.begin().await?;
+    let is_new = transaction.pause(organization, operator.name, operator.reason).await?;
+    if is_new {
+        let subject = json!({ "organization": organization_id });
+        transaction.add_action(operator.name, "pause", Some(operator.reason), &subject).await?;
+        transaction.commit().await?;
+    }
+    Ok(is_new)
+}
+
+/// An organization, or (none) all execution, goes on. False where it was not paused.
+///
+/// # Errors
+/// [`OperationError::UnknownOrganization`], or where the database cannot be reached.
+pub async fn resume(
+    store: &Store,
+    organization_id: Option<&str>,
+    operator: &str,
+) -> Result<bool, OperationError> {
+    let mut session = store.session().await?;
+    let organization = known(&session, organization_id).await?;
+    let transaction = session.begin().await?;
+    let was_paused = transaction.resume(organization).await?;
+    if was_paused {
+        let subject = json!({ "organization": organization_id });
+        transaction.add_action(operator, "resume", None, &subject).await?;
+        transaction.commit().await?;
+    }
+    Ok(was_paused)
+}
+
+async fn known(
+    session: &Session,
+    organization_id: Option<&str>,
+) -> Result<Option<OrganizationNo>, OperationError> {
+    match organization_id {
+        Some(organization_id) => Ok(Some(organizations::organization_no(session, organization_id).await?)),
+        None => Ok(None),
+    }
+}
