@@ -13,6 +13,7 @@
 //! | [`world`] | the state that decisions read and write |
 //! | [`decide`] | the decision for each of the four job kinds |
 //! | [`retry`] | when a job that failed runs again |
+//! | [`plan`] | how much of each letter a batch has room for |
 //! | [`mailbox`] | the order in which an organization's letters are worked off |
 //!
 //! The source of every rule is the help article "Channel Management Data Sync" of the platform; the
@@ -22,6 +23,7 @@ pub mod catalogue;
 pub mod decide;
 pub mod mailbox;
 pub mod partnership;
+pub mod plan;
 pub mod policy;
 pub mod retry;
 pub mod setting;

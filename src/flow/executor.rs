@@ -28,7 +28,7 @@ use crate::store::{Store, StoreError};
 pub struct BatchLimits {
     /// Most letters in a batch.
     pub letters_max: usize,
-    /// Most entries that a batch writes. A single letter may write more.
+    /// Most entries that a batch writes. A single event of an organization's own may write more.
     pub writes_max: usize,
 }
 
@@ -47,6 +47,8 @@ pub struct Executor {
 pub struct Step {
     /// Letters that left the mailbox.
     pub letters_done: usize,
+    /// Letters of which a part was done.
+    pub letters_cut: usize,
     /// Letters that follow from them.
     pub letters_new: usize,
     /// Jobs done.
@@ -59,12 +61,18 @@ pub struct Step {
 
 impl Step {
     /// Letters are due, and none could be worked off.
-    const NOTHING_YET: Self =
-        Self { letters_done: 0, letters_new: 0, jobs: 0, letters_postponed: 0, saw_due: true };
+    const NOTHING_YET: Self = Self {
+        letters_done: 0,
+        letters_cut: 0,
+        letters_new: 0,
+        jobs: 0,
+        letters_postponed: 0,
+        saw_due: true,
+    };
 
     /// Whether anything came of it, so that another step may find more to do.
     pub fn went_on(&self) -> bool {
-        self.letters_done + self.letters_postponed > 0
+        self.letters_done + self.letters_cut + self.letters_postponed > 0
     }
 }
 
@@ -150,7 +158,7 @@ impl Executor {
     async fn try_some(&self, shards: &[Shard], letters_max: usize) -> Result<Tried, StoreError> {
         let limits = BatchLimits { letters_max, ..self.limits };
         match self.work_off(shards, limits, Patience::Short).await {
-            Ok(Some(step)) if step.letters_done > 0 => Ok(Tried::WentOn(step)),
+            Ok(Some(step)) if step.went_on() => Ok(Tried::WentOn(step)),
             Ok(Some(_)) => Ok(Tried::AllWait),
             Ok(None) => Ok(Tried::Busy),
             Err(error) if error.may_be_one_job() => Ok(Tried::Failed(error)),
@@ -203,10 +211,11 @@ impl Executor {
         let traces = std::mem::take(&mut taken.traces);
         let attempts = std::mem::take(&mut taken.attempts);
         let readable = transaction.lock_for_reading(&taken.letters, &locked).await?;
-        let mut world = transaction.load_world(&self.catalogue, &taken.letters).await?;
-        let batch = transaction.form_batch(&self.catalogue, &world, &locked, taken, &readable).await?;
+        let mut batch = transaction.form_batch(&locked, taken, &readable).await?;
+        let mut world = transaction.load_world(&self.catalogue, &mut batch, limits.writes_max).await?;
+        batch.numbers = transaction.draw_numbers(&self.catalogue, &world, &batch).await?;
         let done = mailbox::work(&mut world, &self.catalogue, batch);
-        if done.letters_done.is_empty() {
+        if done.letters_done.is_empty() && done.letters_cut.is_empty() {
             return Ok(Some(Step::NOTHING_YET));
         }
         let found_wrong = transaction.save(&self.catalogue, &world.take_writes(), &done, &attempts).await?;
@@ -214,6 +223,7 @@ impl Executor {
         log(&done, &traces, &found_wrong);
         Ok(Some(Step {
             letters_done: done.letters_done.len(),
+            letters_cut: done.letters_cut.len(),
             letters_new: done.letters_new.len(),
             jobs: done.jobs.len(),
             ..Step::NOTHING_YET
@@ -226,7 +236,15 @@ impl Executor {
     /// # Errors
     /// As [`Executor::step`].
     pub async fn settle(&self) -> Result<(), StoreError> {
-        while self.step().await?.went_on() {}
+        // A step may choose shards whose letters all wait for those of others: each shard comes first in turn.
+        let mut idle = 0;
+        while idle < SHARDS {
+            let step = self.step().await?;
+            if !step.saw_due {
+                break;
+            }
+            idle = if step.went_on() { 0 } else { idle + 1 };
+        }
         Ok(())
     }
 
@@ -324,8 +342,9 @@ fn log(done: &Done, traces: &HashMap<EventNo, Trace>, found_wrong: &FoundWrongs)
             }
         }
     }
-    let (letters_done, letters_new) = (done.letters_done.len(), done.letters_new.len());
-    tracing::debug!(letters_done, letters_new, jobs = done.jobs.len(), "batch committed");
+    let (letters_done, letters_cut) = (done.letters_done.len(), done.letters_cut.len());
+    let letters_new = done.letters_new.len();
+    tracing::debug!(letters_done, letters_cut, letters_new, jobs = done.jobs.len(), "batch committed");
 }
 
 /// The jobs of one event in a batch, together.

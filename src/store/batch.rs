@@ -18,9 +18,12 @@ use super::rows::{Named, organization};
 use super::statements;
 use super::together::together;
 use crate::domain::catalogue::{Catalogue, CategoryId};
-use crate::domain::mailbox::{Batch, JobKind, Letter, LetterNo, Recipients, Reconcile, Work, numbers_needed};
+use crate::domain::decide::Counts;
+use crate::domain::mailbox::{
+    Batch, JobKind, Letter, LetterNo, Progress, Recipients, Reconcile, Work, numbers_needed,
+};
 use crate::domain::partnership::Beginning;
-use crate::domain::setting::Change;
+use crate::domain::setting::{Change, Key, Place};
 use crate::domain::world::World;
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
 
@@ -153,20 +156,19 @@ impl Transaction<'_> {
             if let (Recipients::One(organization), attempts @ 1..) = (recipients, row.get("attempts")) {
                 taken.attempts.insert((cause, organization), attempts);
             }
-            taken.letters.push(Letter { no, position, event, work });
+            let (progress, weight) = (progress(row), row.get("weight"));
+            taken.letters.push(Letter { no, position, event, work, progress, weight });
         }
         Ok(taken)
     }
 
-    /// What must be known of letters outside the batch, and numbers for what it may change. Locks what the
-    /// letters read; those that read what cannot be locked now are among the waiting.
+    /// What must be known of letters outside the batch. Those that read what could not be locked are among the
+    /// waiting.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
     pub async fn form_batch(
         &self,
-        catalogue: &Catalogue,
-        world: &World,
         locked: &[Shard],
         taken: Taken,
         readable: &HashSet<Shard>,
@@ -197,10 +199,22 @@ impl Transaction<'_> {
         waiting.extend(behind.iter().map(|row| LetterNo(row.get(0))));
         let first_partnership_outside =
             first.first().and_then(|row| row.get::<_, Option<i64>>(0)).map(Position);
-        let needed = numbers_needed(world, catalogue, &letters) as i64;
+        Ok(Batch { letters, held, waiting, first_partnership_outside, ..Batch::default() })
+    }
+
+    /// Numbers for what a batch may change, once it is planned and its world is loaded.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or refuses.
+    pub async fn draw_numbers(
+        &self,
+        catalogue: &Catalogue,
+        world: &World,
+        batch: &Batch,
+    ) -> Result<VecDeque<ChangeNo>, StoreError> {
+        let needed = numbers_needed(world, catalogue, batch) as i64;
         let numbers = self.query_unless(needed == 0, statements::NUMBERS_TAKE, [&needed]).await?;
-        let numbers: VecDeque<ChangeNo> = numbers.iter().map(|row| ChangeNo(row.get(0))).collect();
-        Ok(Batch { letters, held, waiting, first_partnership_outside, numbers })
+        Ok(numbers.iter().map(|row| ChangeNo(row.get(0))).collect())
     }
 
     /// Locks, against writing, what the letters read outside the shards that are locked already; returns
@@ -225,6 +239,26 @@ impl Transaction<'_> {
             self.query_unless(!decides_on_partnerships, statements::SHARDS_LOCK, [&registry]),
         )?;
         Ok(shared.iter().chain(&registry).map(|row| Shard(row.get(0))).collect())
+    }
+}
+
+fn progress(row: &Row) -> Progress {
+    let member: Option<i32> = row.get("after_member_no");
+    let place: (Option<&str>, Option<&str>) = (row.get("after_category"), row.get("after_key"));
+    match (member, place) {
+        (Some(member), _) => Progress::Members { through: OrganizationNo(member) },
+        (None, (Some(category), Some(key))) => Progress::Entries {
+            through: Place { category: category.into(), key: Key::from(key) },
+            counts: Counts {
+                added: row.get("added"),
+                changed: row.get("changed"),
+                removed: row.get("removed"),
+                unchanged: row.get("unchanged"),
+                kept_own: row.get("kept_own"),
+                declined: row.get("declined"),
+            },
+        },
+        (None, _) => Progress::NotBegun,
     }
 }
 

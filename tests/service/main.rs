@@ -9,6 +9,7 @@ mod model;
 #[path = "../support/sequence.rs"]
 mod sequence;
 
+mod cutting;
 mod fan_out;
 mod health;
 mod rejections;

@@ -18,13 +18,14 @@ use crate::support::platform::{RETRY, lines};
 
 const LIMITS: BatchLimits = BatchLimits { letters_max: 1000, writes_max: 20_000 };
 
-struct Steps {
+/// Ingest and executor over a database of their own.
+pub(crate) struct Steps {
     // Dropped last: the database goes when nobody is connected.
-    store: Store,
+    pub(crate) store: Store,
     ingest: Ingest,
-    executor: Executor,
-    client: Client,
-    database: Database,
+    pub(crate) executor: Executor,
+    pub(crate) client: Client,
+    pub(crate) database: Database,
 }
 
 impl Steps {
@@ -32,7 +33,7 @@ impl Steps {
         Self::with_limits(LIMITS).await
     }
 
-    async fn with_limits(limits: BatchLimits) -> Self {
+    pub(crate) async fn with_limits(limits: BatchLimits) -> Self {
         let database = Database::create().await;
         let store = database.store();
         let catalogue = Arc::new(Catalogue::parse(BUILT_IN).unwrap());
@@ -43,16 +44,16 @@ impl Steps {
         Self { store, ingest, executor, client, database }
     }
 
-    async fn take_in(&self, messages: impl IntoIterator<Item = Message>) -> Vec<Taken> {
+    pub(crate) async fn take_in(&self, messages: impl IntoIterator<Item = Message>) -> Vec<Taken> {
         self.ingest.take_in(&self.ingest.decode(messages)).await.unwrap()
     }
 
-    async fn apply(&self, messages: impl IntoIterator<Item = Message>) {
+    pub(crate) async fn apply(&self, messages: impl IntoIterator<Item = Message>) {
         self.take_in(messages).await;
         self.executor.settle().await.unwrap();
     }
 
-    async fn lines(&self, query: &str) -> String {
+    pub(crate) async fn lines(&self, query: &str) -> String {
         lines(&self.client, query).await
     }
 

@@ -1,5 +1,7 @@
 //! A database of its own for each test, cloned from a template that is migrated once.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,8 +10,8 @@ use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::store::Store;
 use tokio_postgres::{Client, NoTls};
 
-/// The schema that the template holds: another one makes another template.
-const SCHEMA: &str = include_str!("../../src/store/migrations/V1__channel_sync.sql");
+/// The migrations that make the template's schema: others make another template.
+const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/migrations");
 
 /// The lock under which a template is made: one test program at a time.
 const TEMPLATE_LOCK: i64 = 0x63_73_74_65_73_74;
@@ -73,7 +75,7 @@ pub async fn admin_client() -> Client {
 /// The name of the migrated template, which is made where it is not there yet.
 async fn template(admin: &Client) -> String {
     let mut hash = DefaultHasher::new();
-    (SCHEMA, BUILT_IN).hash(&mut hash);
+    (migrations(), BUILT_IN).hash(&mut hash);
     let name = format!("channel_sync_template_{:x}", hash.finish());
     run(admin, &format!("select pg_advisory_lock({TEMPLATE_LOCK})")).await;
     let known = admin.query_opt("select from pg_database where datname = $1", &[&name]).await.unwrap();
@@ -92,6 +94,17 @@ async fn template(admin: &Client) -> String {
     }
     run(admin, &format!("select pg_advisory_unlock({TEMPLATE_LOCK})")).await;
     name
+}
+
+/// All migrations, by the names of their files.
+fn migrations() -> BTreeMap<OsString, String> {
+    let files = std::fs::read_dir(MIGRATIONS).expect("read the folder of the migrations");
+    files
+        .map(|file| {
+            let file = file.unwrap();
+            (file.file_name(), std::fs::read_to_string(file.path()).unwrap())
+        })
+        .collect()
 }
 
 fn store(url: &str) -> Store {
