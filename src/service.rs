@@ -83,6 +83,7 @@ impl Service {
         let limits = BatchLimits {
             letters_max: config.executor.batch_letters_max,
             writes_max: config.executor.batch_writes_max,
+            lock_timeout: config.executor.lock_timeout,
         };
         let executor =
             Arc::new(Executor::new(store.clone(), Arc::clone(&catalogue), limits, config.retry.jobs));

@@ -124,6 +124,9 @@ pub struct ExecutorConfig {
     pub batch_letters_max: usize,
     /// `batch_writes_max`: how many rows a batch may write before it is cut; at least 100.
     pub batch_writes_max: usize,
+    /// `lock_timeout_ms`: how long a batch waits for rows that somebody else has locked, before it goes on
+    /// without their organizations.
+    pub lock_timeout: Duration,
     /// `poll_ms`: how often an executor looks for work that nothing woke it for.
     pub poll: Duration,
 }
@@ -275,6 +278,7 @@ impl Reader {
             workers: self.integer("executor.workers", 1..=64),
             batch_letters_max: self.integer("executor.batch_letters_max", 1..=100_000),
             batch_writes_max: self.integer("executor.batch_writes_max", 100..=1_000_000),
+            lock_timeout: self.milliseconds("executor.lock_timeout_ms", 1..=60_000),
             poll: self.milliseconds("executor.poll_ms", 10..=60_000),
         };
         let retry = RetryConfig {

@@ -12,6 +12,7 @@
 use super::catalogue::{Catalogue, CategoryId};
 use super::partnership::{Beginning, Mode, Onboarding, Partnership, Status, Terms};
 use super::policy::{self, Occurrence, Rule};
+use super::replay::Occasion;
 use super::setting::{Change, Edit, Effect, Entry, Key, Place, ValueId};
 use super::world::{Declined, World};
 use super::{EventNo, OrganizationNo};
@@ -31,6 +32,8 @@ pub struct Counts {
     pub kept_own: i32,
     /// Entries left out because the downstream had deleted them before.
     pub declined: i32,
+    /// Entries that a replay left alone, since something newer had written them.
+    pub overtaken: i32,
 }
 
 impl Counts {
@@ -44,14 +47,16 @@ impl Counts {
             unchanged: self.unchanged.saturating_add(other.unchanged),
             kept_own: self.kept_own.saturating_add(other.kept_own),
             declined: self.declined.saturating_add(other.declined),
+            overtaken: self.overtaken.saturating_add(other.overtaken),
         }
     }
 
     /// Why nothing was done, where nothing was.
     pub fn skipped(&self) -> Option<Skipped> {
-        let Self { added, changed, removed, unchanged, kept_own, declined } = *self;
+        let Self { added, changed, removed, unchanged, kept_own, declined, overtaken } = *self;
         match (added | changed | removed, unchanged, kept_own, declined) {
             (1.., _, _, _) => None,
+            _ if overtaken > 0 => Some(Skipped::Overtaken),
             (_, 0, 1.., _) => Some(Skipped::OwnEntriesKept),
             (_, 0, 0, 1..) => Some(Skipped::Declined),
             _ => Some(Skipped::InStep),
@@ -99,6 +104,14 @@ pub enum Skipped {
         /// The upstream of the strict partnership.
         by: OrganizationNo,
     },
+    /// A replay found that something newer had written these entries.
+    Overtaken,
+    /// A replay found that a later event had set the flags.
+    FlagsSetSince,
+    /// A replay found that a reconcile had taken the change in.
+    TakenInSince,
+    /// A replay found that the rules take nothing from the change any more.
+    NotReached,
 }
 
 /// What a job did.
@@ -137,11 +150,12 @@ pub enum OwnChange {
 /// Decides an organization's own event.
 ///
 /// An entry that it edits becomes its own; one that it deletes, and that had been synced to it, counts as
-/// declined. Setting an entry to the value that it has is no edit of it.
+/// declined. Setting an entry to the value that it has is no edit of it. A replay leaves alone what something
+/// newer has written; where there is any such thing, a snapshot removes nothing.
 pub fn own_change(
     world: &mut World,
     catalogue: &Catalogue,
-    event: EventNo,
+    occasion: Occasion<'_>,
     organization: OrganizationNo,
     category: CategoryId,
     version: Option<i64>,
@@ -169,10 +183,13 @@ pub fn own_change(
         return OwnChange::Locked { by };
     }
 
-    let mut job = Job::new(world, event, organization);
+    let mut job = Job::new(world, occasion, organization);
     match edit {
         Edit::Changes(changes) => {
             for (key, value) in changes {
+                if job.leaves_alone(category, key) {
+                    continue;
+                }
                 match value {
                     Some(value) => job.edit(category, key, *value),
                     None => job.delete(category, key),
@@ -181,9 +198,15 @@ pub fn own_change(
         }
         Edit::Snapshot { entries, .. } => {
             let kept: std::collections::HashSet<&str> = entries.iter().map(|(key, _)| &**key).collect();
-            let gone = job.keys_where(category, |key| !kept.contains(key));
+            let gone = if job.is_overtaken_in(category) {
+                Vec::new()
+            } else {
+                job.keys_where(category, |key| !kept.contains(key))
+            };
             for (key, value) in entries {
-                job.edit(category, key, *value);
+                if !job.leaves_alone(category, key) {
+                    job.edit(category, key, *value);
+                }
             }
             for key in gone {
                 job.delete(category, &key);
@@ -223,6 +246,8 @@ pub enum PartnershipChange {
         /// The largest version seen.
         last: i64,
     },
+    /// It is replayed, and a later event has set the flags since: it changes nothing.
+    FlagsSetSince,
     /// An exclusive partnership tolerates no other of the same downstream.
     ExclusiveConflict {
         /// The upstream of the active partnership in the way.
@@ -240,6 +265,7 @@ pub enum PartnershipChange {
 /// Decides an event that sets the flags of a partnership.
 pub fn partnership_change(
     world: &mut World,
+    occasion: Occasion<'_>,
     upstream: OrganizationNo,
     downstream: OrganizationNo,
     terms: Terms,
@@ -252,6 +278,10 @@ pub fn partnership_change(
         && version <= last
     {
         return PartnershipChange::Superseded { last };
+    }
+    let set_by = previous.and_then(|partnership| partnership.event);
+    if occasion.replay.is_some() && set_by.is_some_and(|set_by| set_by > occasion.event) {
+        return PartnershipChange::FlagsSetSince;
     }
     if upstream == downstream {
         return PartnershipChange::Cycle { path: vec![downstream, upstream] };
@@ -276,7 +306,8 @@ pub fn partnership_change(
         _ => world.last_change(upstream).change,
     };
     let version = version.or(last);
-    world.put_partnership(Partnership { upstream, downstream, terms, since, version });
+    let event = Some(occasion.event);
+    world.put_partnership(Partnership { upstream, downstream, terms, since, version, event });
     PartnershipChange::Applied {
         before: previous.map_or(Mode::Off, |partnership| partnership.mode()),
         mode: terms.mode(),
@@ -322,7 +353,7 @@ pub fn sync_change(
 ) -> Option<Outcome> {
     let upstream = change.organization;
     let rule = reaching_rule(world.partnership(upstream, downstream)?, catalogue, change)?;
-    let mut job = Job::new(world, change.event, downstream);
+    let mut job = Job::new(world, change.event.into(), downstream);
     for (key, effect) in entries {
         match (rule, effect) {
             (Reaching::Match, Effect::Added(value) | Effect::Changed(value)) => {
@@ -336,6 +367,49 @@ pub fn sync_change(
         }
     }
     Some(job.done())
+}
+
+/// Decides what the replay of some of the `entries` of an upstream's change, or of all of them, does to one
+/// downstream, or why it does nothing.
+///
+/// The change is old: what counts is what the upstream has now. A match brings the downstream to that, whatever
+/// was written since, as its settings are locked. A merge takes what the change added and the upstream still
+/// has, but for entries that something newer has touched.
+///
+/// # Errors
+/// Why the rules reach nothing here any more.
+pub fn replayed_sync_change(
+    world: &mut World,
+    catalogue: &Catalogue,
+    change: &Change,
+    entries: &[(Key, Effect)],
+    downstream: OrganizationNo,
+    occasion: Occasion<'_>,
+) -> Result<Outcome, Skipped> {
+    let (upstream, category) = (change.organization, change.category);
+    let partnership = world.partnership(upstream, downstream).ok_or(Skipped::SyncOff)?;
+    if partnership.mode() == Mode::Off {
+        return Err(Skipped::SyncOff);
+    }
+    if change.no <= partnership.since {
+        return Err(Skipped::TakenInSince);
+    }
+    let rule = reaching_rule(partnership, catalogue, change).ok_or(Skipped::NotReached)?;
+    let mut job = Job::new(world, occasion, downstream);
+    for (key, effect) in entries {
+        let theirs = job.world.entry(upstream, category, key).copied();
+        match (rule, theirs, effect) {
+            (Reaching::Match, Some(theirs), _) => job.match_entry_of(upstream, category, key, theirs),
+            (Reaching::Match, None, _) => job.match_absence(upstream, category, key),
+            (Reaching::Merge, _, Effect::Added(_)) if job.leaves_alone(category, key) => {}
+            (Reaching::Merge, Some(theirs), Effect::Added(_)) => {
+                job.merge_entry(upstream, category, key, theirs.value, theirs.added_by);
+            }
+            (Reaching::Merge, None, Effect::Added(_)) => job.outcome.counts.unchanged += 1,
+            (Reaching::Merge, _, Effect::Changed(_) | Effect::Removed) => {}
+        }
+    }
+    Ok(job.done())
 }
 
 /// How a change reaches a downstream that it reaches.
@@ -387,11 +461,13 @@ pub struct Reconciled {
 /// Decides a match or merge of all categories of a downstream against its upstream as it is now, or a part
 /// of it.
 ///
-/// `event` is the root event. None where the partnership's data sync is off by now.
+/// None where the partnership's data sync is off by now. A replay leaves alone what something newer has
+/// written, but in categories that the partnership locks, and what the upstream has changed goes on to reach
+/// the downstream by letters of its own.
 pub fn reconcile(
     world: &mut World,
     catalogue: &Catalogue,
-    event: EventNo,
+    occasion: Occasion<'_>,
     beginning: Beginning,
     (upstream, downstream): (OrganizationNo, OrganizationNo),
     part: &Part,
@@ -400,18 +476,19 @@ pub fn reconcile(
     if partnership.mode() == Mode::Off {
         return None;
     }
-    if part.after.is_none() {
+    if part.after.is_none() && occasion.replay.is_none() {
         // What the upstream has changed until now is in what follows. What it changes while further parts
         // are still to come is not in those that are done: it comes as a change of its own.
         let since = world.last_change(upstream).change;
         world.put_partnership(Partnership { since, ..partnership });
     }
 
-    let mut job = Job::new(world, event, downstream);
+    let mut job = Job::new(world, occasion, downstream);
     let mut places_left = part.places_max;
     let mut reached = None;
     for (category, about) in catalogue.synced() {
         let rule = policy::rule(Occurrence::Began(beginning), partnership.mode(), about);
+        let is_locked = policy::locks(partnership.mode(), about);
         let keys = job.world.keys_of_either(upstream, downstream, (category, &about.name), part);
         for key in keys {
             if places_left == 0 {
@@ -420,8 +497,10 @@ pub fn reconcile(
             places_left -= 1;
             let theirs = job.world.entry(upstream, category, &key).copied();
             match (rule, theirs) {
-                (Rule::Match, Some(theirs)) => job.match_entry(upstream, category, &key, theirs.value),
+                (Rule::Match, _) if !is_locked && job.leaves_alone(category, &key) => {}
+                (Rule::Match, Some(theirs)) => job.match_entry_of(upstream, category, &key, theirs),
                 (Rule::Match, None) => job.match_absence(upstream, category, &key),
+                (Rule::Merge, Some(_)) if job.leaves_alone(category, &key) => {}
                 (Rule::Merge, Some(theirs)) => {
                     job.merge_entry(upstream, category, &key, theirs.value, theirs.added_by);
                 }
@@ -458,14 +537,31 @@ pub fn last_of_first(
 /// The entries of one organization while a job writes them, and what it has done so far.
 struct Job<'a> {
     world: &'a mut World,
-    event: EventNo,
+    occasion: Occasion<'a>,
     organization: OrganizationNo,
     outcome: Outcome,
 }
 
 impl<'a> Job<'a> {
-    fn new(world: &'a mut World, event: EventNo, organization: OrganizationNo) -> Self {
-        Self { world, event, organization, outcome: Outcome::default() }
+    fn new(world: &'a mut World, occasion: Occasion<'a>, organization: OrganizationNo) -> Self {
+        Self { world, occasion, organization, outcome: Outcome::default() }
+    }
+
+    /// Whether the job is a replay, and something newer has touched the entry: then it is counted.
+    fn leaves_alone(&mut self, category: CategoryId, key: &str) -> bool {
+        let Occasion { event, replay: Some(overtaken) } = self.occasion else { return false };
+        let written_since = |entry: &Entry| entry.written_by > event;
+        let is_overtaken = overtaken.contains(category, key)
+            || self.world.entry(self.organization, category, key).is_some_and(written_since);
+        self.outcome.counts.overtaken += i32::from(is_overtaken);
+        is_overtaken
+    }
+
+    /// Whether the job is a replay, and something newer has touched any entry of the category.
+    fn is_overtaken_in(&self, category: CategoryId) -> bool {
+        let Occasion { event, replay: Some(overtaken) } = self.occasion else { return false };
+        let mut entries = self.world.entries(self.organization, category);
+        overtaken.touches(category) || entries.any(|(_, entry)| entry.written_by > event)
     }
 
     fn done(self) -> Outcome {
@@ -498,7 +594,7 @@ impl<'a> Job<'a> {
         };
         if let Some(upstream) = entry.origin {
             let declined = self.declined(upstream, category, key);
-            self.world.decline(declined, self.event);
+            self.world.decline(declined, self.occasion.event);
         }
         self.remove(category, key);
     }
@@ -521,6 +617,19 @@ impl<'a> Job<'a> {
         }
         let declined = self.declined(upstream, category, key);
         self.world.undecline(declined);
+    }
+
+    /// The entry becomes what the upstream's is now. What a replay brings is as new as the upstream's entry.
+    fn match_entry_of(&mut self, upstream: OrganizationNo, category: CategoryId, key: &Key, theirs: Entry) {
+        let before = self.world.entry(self.organization, category, key).copied();
+        self.match_entry(upstream, category, key, theirs.value);
+        if self.occasion.replay.is_some()
+            && let Some(entry) = self.world.entry(self.organization, category, key).copied()
+            && before.map(|before| before.value) != Some(entry.value)
+        {
+            let written_by = entry.written_by.max(theirs.written_by);
+            self.world.put_entry(self.organization, category, key, Entry { written_by, ..entry });
+        }
     }
 
     /// The entry goes, since the upstream has none of its key.
@@ -561,7 +670,7 @@ impl<'a> Job<'a> {
     }
 
     fn add(&mut self, category: CategoryId, key: &Key, value: ValueId, origin: Option<OrganizationNo>) {
-        let entry = Entry { value, origin, written_by: self.event, added_by: self.event };
+        let entry = Entry { value, origin, written_by: self.occasion.event, added_by: self.occasion.event };
         self.world.put_entry(self.organization, category, key, entry);
         self.outcome.counts.added += 1;
         self.effect(category, key, Effect::Added(value));
@@ -575,7 +684,7 @@ impl<'a> Job<'a> {
         value: ValueId,
         origin: Option<OrganizationNo>,
     ) {
-        let entry = Entry { value, origin, written_by: self.event, added_by: entry.added_by };
+        let entry = Entry { value, origin, written_by: self.occasion.event, added_by: entry.added_by };
         self.world.put_entry(self.organization, category, key, entry);
         self.outcome.counts.changed += 1;
         self.effect(category, key, Effect::Changed(value));

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use super::catalogue::{Catalogue, CategoryId};
 use super::decide::{
     Counts, Displaced, Outcome, OwnChange, Part, PartnershipChange, Reconciled, Skipped, last_of_first,
-    own_change, partnership_change, reconcile, sync_change,
+    own_change, partnership_change, reconcile, replayed_sync_change, sync_change,
 };
 use super::partnership::{Beginning, Mode, Onboarding, Terms};
 use super::plan::{Plan, Share, entries_from, may_reach, members_from};
 use super::policy::{Occurrence, Rule, rule};
+use super::replay::{Occasion, Overtaken};
 use super::setting::{Change, Edit, Effect, Key, Place};
 use super::world::{LastChange, World};
 use super::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
@@ -41,6 +42,8 @@ pub struct Letter {
     pub event: EventNo,
     /// What is to be done.
     pub work: Work,
+    /// Whether it is an old job that is done once more: it touches nothing that something newer has written.
+    pub replay: bool,
     /// How far earlier batches have come with it.
     pub progress: Progress,
     /// How many entries the rest of it writes at most, as far as that was known when it was written.
@@ -51,6 +54,17 @@ impl Letter {
     /// Its turn in its mailbox: letters are worked off in this order.
     pub fn turn(&self) -> (Position, CauseNo, LetterNo) {
         (self.position, self.work.cause(self.event), self.no)
+    }
+
+    /// The organization whose state the letter reads besides that of its own: it must not change meanwhile.
+    pub fn reads(&self) -> Option<OrganizationNo> {
+        match &self.work {
+            Work::PartnershipChange { upstream, .. } => Some(*upstream),
+            Work::Reconcile(reconcile) => Some(reconcile.upstream),
+            // A change that is replayed is old: what counts is what the upstream has now.
+            Work::SyncChange { change, .. } if self.replay => Some(change.organization),
+            Work::OwnChange { .. } | Work::SyncChange { .. } => None,
+        }
     }
 }
 
@@ -165,15 +179,6 @@ impl Work {
             Self::Reconcile(reconcile) => Some(reconcile.downstream),
         }
     }
-
-    /// The organization whose state the work reads besides that of its own: it must not change meanwhile.
-    pub fn reads(&self) -> Option<OrganizationNo> {
-        match self {
-            Self::PartnershipChange { upstream, .. } => Some(*upstream),
-            Self::Reconcile(reconcile) => Some(reconcile.upstream),
-            Self::OwnChange { .. } | Self::SyncChange { .. } => None,
-        }
-    }
 }
 
 /// A letter that follows from what was done.
@@ -187,6 +192,9 @@ pub struct NewLetter {
     pub work: FollowUp,
     /// How many entries it will write at most, for bounding batches.
     pub weight: i64,
+    /// Whether it follows from a replay so directly that it is one too: the reconcile of a partnership that
+    /// begins late.
+    pub replay: bool,
 }
 
 /// What a letter that follows from another asks for.
@@ -288,6 +296,8 @@ pub struct Batch {
     /// The first partnership-change outside this batch: a partnership that stands later is not found to
     /// close a cycle before that one has been worked off.
     pub first_partnership_outside: Option<Position>,
+    /// What is newer than the letters that are replays. Of one that is not here, everything counts as overtaken.
+    pub overtaken: HashMap<LetterNo, Overtaken>,
     /// Numbers for new changes, ascending, larger than those of all changes that the world knows of.
     /// Working stops where too few are left.
     pub numbers: VecDeque<ChangeNo>,
@@ -314,6 +324,10 @@ pub struct Done {
     pub job_parts: Vec<JobPart>,
     /// What became of the events whose own letters were worked off.
     pub verdicts: Vec<(EventNo, Verdict)>,
+    /// Organizations that have a letter left in the mailbox, or got one: whatever comes behind waits for it.
+    pub left: HashSet<OrganizationNo>,
+    /// Whether it ended before the last letter, since too few numbers were left.
+    pub stopped: bool,
 }
 
 /// A letter of which only a part was worked off.
@@ -376,10 +390,10 @@ pub fn work(world: &mut World, catalogue: &Catalogue, mut batch: Batch) -> Done 
     let mut letters = std::mem::take(&mut batch.letters);
     letters.sort_by_key(Letter::turn);
     let parts = parts(world, catalogue, &batch.plan, &letters);
-    let (left, reached) = (HashSet::new(), HashMap::new());
-    let mut desk = Desk { world, catalogue, batch, parts, left, reached, done: Done::default() };
+    let mut desk = Desk { world, catalogue, batch, parts, reached: HashMap::new(), done: Done::default() };
     for letter in letters {
         if desk.batch.numbers.len() < numbers_for(desk.world, catalogue, &desk.batch.plan, &letter) {
+            desk.done.stopped = true;
             break;
         }
         desk.take(letter);
@@ -413,16 +427,15 @@ struct Desk<'a> {
     batch: Batch,
     /// Which part of each reconcile is at hand, where it is not all of it.
     parts: HashMap<LetterNo, Part>,
-    /// Organizations with a letter that this batch has left, or added, at the place reached so far.
-    left: HashSet<OrganizationNo>,
     /// The last member that a letter of an upstream to a shard has reached, where it was cut.
     reached: HashMap<(OrganizationNo, Shard), Option<OrganizationNo>>,
+    /// What was done so far; `left` are those with a letter left, or added, at the place reached so far.
     done: Done,
 }
 
 impl Desk<'_> {
     fn is_held(&self, organization: OrganizationNo) -> bool {
-        self.left.contains(&organization) || self.batch.held.contains(&organization)
+        self.done.left.contains(&organization) || self.batch.held.contains(&organization)
     }
 
     /// Does a letter, or leaves it, or does a part of it, or does it for those who are not held.
@@ -432,7 +445,7 @@ impl Desk<'_> {
             None => self.sync_shard(&letter),
             Some(organization) => {
                 let upstream_is_behind = self.batch.waiting.contains(&no)
-                    || letter.work.reads().is_some_and(|upstream| self.left.contains(&upstream));
+                    || letter.reads().is_some_and(|upstream| self.done.left.contains(&upstream));
                 let can_run = *self.batch.plan.share(no) != Share::Nothing
                     && !self.is_held(organization)
                     && !upstream_is_behind;
@@ -449,7 +462,7 @@ impl Desk<'_> {
     }
 
     fn leave(&mut self, organization: OrganizationNo, letter: &Letter) {
-        self.left.insert(organization);
+        self.done.left.insert(organization);
         if matches!(letter.work, Work::PartnershipChange { .. }) {
             let first = self.batch.first_partnership_outside.get_or_insert(letter.position);
             *first = letter.position.min(*first);
@@ -459,33 +472,39 @@ impl Desk<'_> {
     /// Does a letter to one organization. False: it must wait, or was cut.
     fn do_for_one(&mut self, letter: &Letter) -> bool {
         let Letter { position, event, .. } = *letter;
+        let overtaken = letter
+            .replay
+            .then(|| self.batch.overtaken.remove(&letter.no).unwrap_or_else(Overtaken::everything));
+        let occasion = Occasion { event, replay: overtaken.as_ref() };
         match &letter.work {
             Work::OwnChange { organization, category, version, edit } => {
-                self.own_change(position, event, *organization, *category, *version, edit);
+                self.own_change(position, occasion, *organization, *category, *version, edit);
                 true
             }
             Work::PartnershipChange { upstream, downstream, terms, onboarding, version } => {
-                self.partnership_change(letter, (*upstream, *downstream), *terms, *onboarding, *version)
+                let parties = (*upstream, *downstream);
+                self.partnership_change(position, occasion, parties, *terms, *onboarding, *version)
             }
             Work::SyncChange { change, to: Recipients::One(downstream) } => {
-                self.sync_alone(letter, change, *downstream)
+                self.sync_alone(letter, occasion, change, *downstream)
             }
             Work::SyncChange { to: Recipients::Shard(_), .. } => false,
-            Work::Reconcile(reconcile) => self.reconcile(letter, reconcile),
+            Work::Reconcile(reconcile) => self.reconcile(letter, occasion, reconcile),
         }
     }
 
     fn own_change(
         &mut self,
         position: Position,
-        event: EventNo,
+        occasion: Occasion<'_>,
         organization: OrganizationNo,
         category: CategoryId,
         version: Option<i64>,
         edit: &Edit,
     ) {
+        let event = occasion.event;
         let job = Job { cause: event.into(), organization, kind: JobKind::OwnChange, event };
-        match own_change(self.world, self.catalogue, event, organization, category, version, edit) {
+        match own_change(self.world, self.catalogue, occasion, organization, category, version, edit) {
             OwnChange::Applied(outcome) => {
                 self.finish(job, position, Counts::default(), outcome);
                 self.done.verdicts.push((event, Verdict::Applied));
@@ -508,16 +527,19 @@ impl Desk<'_> {
 
     fn partnership_change(
         &mut self,
-        letter: &Letter,
+        position: Position,
+        occasion: Occasion<'_>,
         (upstream, downstream): (OrganizationNo, OrganizationNo),
         terms: Terms,
         onboarding: Onboarding,
         version: Option<i64>,
     ) -> bool {
-        let Letter { position, event, .. } = *letter;
+        let event = occasion.event;
         let kind = JobKind::PartnershipChange;
         let job = Job { cause: event.into(), organization: downstream, kind, event };
-        let verdict = match partnership_change(self.world, upstream, downstream, terms, onboarding, version) {
+        let change =
+            partnership_change(self.world, occasion, upstream, downstream, terms, onboarding, version);
+        let verdict = match change {
             PartnershipChange::Applied { before, mode, begins } => {
                 let skipped = match begins {
                     Some(_) => Skipped::ReconcileFollows(before, mode),
@@ -526,12 +548,16 @@ impl Desk<'_> {
                 };
                 self.done.jobs.push(job.skipped(skipped));
                 if let Some(beginning) = begins {
-                    self.begin(position, event, upstream, downstream, beginning);
+                    self.begin(position, occasion, upstream, downstream, beginning);
                 }
                 Verdict::Applied
             }
             PartnershipChange::Superseded { last } => {
                 self.done.jobs.push(job.skipped(Skipped::Superseded { last }));
+                Verdict::Superseded
+            }
+            PartnershipChange::FlagsSetSince => {
+                self.done.jobs.push(job.skipped(Skipped::FlagsSetSince));
                 Verdict::Superseded
             }
             PartnershipChange::ExclusiveConflict { in_the_way, is_exclusive } => {
@@ -562,7 +588,7 @@ impl Desk<'_> {
     fn begin(
         &mut self,
         position: Position,
-        event: EventNo,
+        Occasion { event, replay }: Occasion<'_>,
         upstream: OrganizationNo,
         downstream: OrganizationNo,
         beginning: Beginning,
@@ -570,8 +596,9 @@ impl Desk<'_> {
         let Some(no) = self.batch.numbers.pop_front() else { return };
         self.done.reconciles.push(Reconcile { no, event, upstream, downstream, beginning });
         let work = FollowUp::Reconcile(no, downstream);
-        self.done.letters_new.push(NewLetter { position, event, work, weight: 0 });
-        self.left.insert(downstream);
+        let replay = replay.is_some();
+        self.done.letters_new.push(NewLetter { position, event, work, weight: 0, replay });
+        self.done.left.insert(downstream);
     }
 
     /// Does a letter to a shard for those members that there is room for. False: it was cut, or left.
@@ -593,7 +620,7 @@ impl Desk<'_> {
             let may_reach = may_reach(self.world, change, downstream);
             if Some(downstream) > last {
                 if may_reach {
-                    self.left.insert(downstream);
+                    self.done.left.insert(downstream);
                     weight += all;
                     finished = false;
                 }
@@ -601,10 +628,16 @@ impl Desk<'_> {
                 reached = Some(downstream);
                 if self.is_held(downstream) || !at_hand.contains(&downstream) {
                     if may_reach {
-                        self.left.insert(downstream);
+                        self.done.left.insert(downstream);
                         let work = FollowUp::SyncChange(change.no, Recipients::One(downstream));
                         let Letter { position, event, .. } = *letter;
-                        self.done.letters_new.push(NewLetter { position, event, work, weight: all });
+                        self.done.letters_new.push(NewLetter {
+                            position,
+                            event,
+                            work,
+                            weight: all,
+                            replay: false,
+                        });
                     }
                 } else {
                     self.sync_one(letter.position, change, downstream);
@@ -632,13 +665,32 @@ impl Desk<'_> {
         }
     }
 
-    /// Does a sync-change to one organization, or a part of it. False: it was cut.
-    fn sync_alone(&mut self, letter: &Letter, change: &Change, downstream: OrganizationNo) -> bool {
+    /// Does a sync-change to one organization, or a part of it. A replay always ends with a job. False: it was
+    /// cut.
+    fn sync_alone(
+        &mut self,
+        letter: &Letter,
+        occasion: Occasion<'_>,
+        change: &Change,
+        downstream: OrganizationNo,
+    ) -> bool {
         let entries = self.batch.plan.entries(letter, change);
         let left = &entries_from(letter, change)[entries.len()..];
         let job = Job::of_change(change, downstream);
         let before = letter.progress.counts();
-        match (sync_change(self.world, self.catalogue, change, entries, downstream), entries.last()) {
+        let has_begun = letter.progress != Progress::NotBegun;
+        let outcome = if letter.replay {
+            match replayed_sync_change(self.world, self.catalogue, change, entries, downstream, occasion) {
+                Err(skipped) if !has_begun => {
+                    self.done.jobs.push(job.skipped(skipped));
+                    return true;
+                }
+                outcome => outcome.ok(),
+            }
+        } else {
+            sync_change(self.world, self.catalogue, change, entries, downstream)
+        };
+        match (outcome, entries.last()) {
             (Some(outcome), Some((key, _))) if !left.is_empty() => {
                 let category = self.catalogue.get(change.category).name.clone();
                 let through = Place { category, key: Key::clone(key) };
@@ -646,7 +698,7 @@ impl Desk<'_> {
                 return false;
             }
             (Some(outcome), _) => self.finish(job, letter.position, before, outcome),
-            (None, _) if letter.progress == Progress::NotBegun => {}
+            (None, _) if !has_begun => {}
             // The rules do not reach it any more: what was done until then is the job.
             (None, _) => self.finish(job, letter.position, before, Outcome::default()),
         }
@@ -654,13 +706,13 @@ impl Desk<'_> {
     }
 
     /// Does a reconcile, or a part of it. False: it was cut.
-    fn reconcile(&mut self, letter: &Letter, what: &Reconcile) -> bool {
+    fn reconcile(&mut self, letter: &Letter, occasion: Occasion<'_>, what: &Reconcile) -> bool {
         let Reconcile { no, event, upstream, downstream, beginning } = *what;
         let job = Job { cause: no.into(), organization: downstream, kind: JobKind::Reconcile, event };
         let before = letter.progress.counts();
         let part = self.parts.get(&letter.no).unwrap_or(&Part::WHOLE);
         let both = (upstream, downstream);
-        match reconcile(self.world, self.catalogue, event, beginning, both, part) {
+        match reconcile(self.world, self.catalogue, occasion, beginning, both, part) {
             Some(Reconciled { outcome, through: Some(through) }) => {
                 let done = i64::try_from(part.places_max).unwrap_or(i64::MAX);
                 // Where it is more than was thought, the next part may be twice as large.
@@ -749,7 +801,7 @@ impl Desk<'_> {
         self.world.advance(organization, LastChange { change: no, position });
         for (shard, weight) in shards {
             let work = FollowUp::SyncChange(no, Recipients::Shard(shard));
-            self.done.letters_new.push(NewLetter { position, event, work, weight });
+            self.done.letters_new.push(NewLetter { position, event, work, weight, replay: false });
         }
         self.done.changes.push(Change { no, event, cause, organization, category, entries: entries.into() });
     }

@@ -12,6 +12,7 @@
 //! | [`setting`] | values by content, entries with their origin, changes |
 //! | [`world`] | the state that decisions read and write |
 //! | [`decide`] | the decision for each of the four job kinds |
+//! | [`replay`] | what is newer than a job that is done once more |
 //! | [`retry`] | when a job that failed runs again |
 //! | [`plan`] | how much of each letter a batch has room for |
 //! | [`mailbox`] | the order in which an organization's letters are worked off |
@@ -25,6 +26,7 @@ pub mod mailbox;
 pub mod partnership;
 pub mod plan;
 pub mod policy;
+pub mod replay;
 pub mod retry;
 pub mod setting;
 pub mod world;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChangeNo, OrganizationNo};
+use super::{ChangeNo, EventNo, OrganizationNo};
 
 /// Whether a partnership is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -93,6 +93,8 @@ pub struct Partnership {
     pub since: ChangeNo,
     /// The largest version seen in an event of this partnership.
     pub version: Option<i64>,
+    /// The event that last set the flags, where that is known.
+    pub event: Option<EventNo>,
 }
 
 impl Partnership {

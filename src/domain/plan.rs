@@ -155,7 +155,7 @@ fn waits(batch: &Batch, left: &HashSet<OrganizationNo>, letter: &Letter) -> bool
         letter.work.organization().is_some_and(|one| left.contains(&one) || batch.held.contains(&one));
     waits_itself
         || batch.waiting.contains(&letter.no)
-        || letter.work.reads().is_some_and(|upstream| left.contains(&upstream))
+        || letter.reads().is_some_and(|upstream| left.contains(&upstream))
 }
 
 /// Those who still wait for something from this letter, if nothing of it is done.

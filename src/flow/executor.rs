@@ -3,8 +3,12 @@
 //! There is no "running" state, no lease and no heartbeat: a batch is one transaction, and whatever ends it
 //! early leaves its letters as they were. Any number of workers, in any number of processes, work side by
 //! side on different shards.
+//!
+//! A batch that one of its jobs may have made fail is done again, thoroughly, in one transaction: whose rows
+//! somebody else has locked is found without waiting for them, and what fails otherwise is found by halves.
+//! It alone is put off or given up; all the rest is done.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,30 +16,34 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::database::{Database, DatabaseSession, DatabaseTransaction};
 use crate::contract::TraceParent;
 use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
-use crate::domain::mailbox::{self, Done, Verdict};
+use crate::domain::mailbox::{self, Done, Letter, LetterNo, Progress, Recipients, Verdict, Work};
 use crate::domain::retry::RetryPolicy;
-use crate::domain::{EventNo, SHARDS, Shard};
-use crate::store::batch::{Due, Trace};
+use crate::domain::{EventNo, OrganizationNo, SHARDS, Shard};
+use crate::store::StoreError;
+use crate::store::batch::{Attempts, Due, Trace};
 use crate::store::failure::Blamed;
 use crate::store::save::FoundWrongs;
-use crate::store::{Store, StoreError};
 
-/// How large a batch may be.
+/// How large a batch may be, and how long it waits.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
     /// Most letters in a batch.
     pub letters_max: usize,
     /// Most entries that a batch writes. A single event of an organization's own may write more.
     pub writes_max: usize,
+    /// How long it waits for rows that somebody else has locked, before it goes on without the organizations
+    /// that they belong to.
+    pub lock_timeout: Duration,
 }
 
 /// Works off letters.
 #[derive(Debug)]
-pub struct Executor {
-    store: Store,
+pub struct Executor<D> {
+    database: D,
     catalogue: Arc<Catalogue>,
     limits: BatchLimits,
     retry: RetryPolicy,
@@ -76,158 +84,98 @@ impl Step {
     }
 }
 
-/// How long a batch waits for rows that somebody has locked.
+/// How a batch is worked off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Patience {
-    /// As long as `database.lock_timeout_ms` says.
-    Usual,
-    /// A fraction of a second: while a failing job is looked for.
-    Short,
+enum Care {
+    /// All letters at once; whatever fails ends it.
+    Quick,
+    /// After it failed: what fails is found and put off, and the rest is done.
+    Thorough,
 }
 
-/// What came of an attempt while a failing job is looked for.
-enum Tried {
-    /// Some letters were worked off.
-    WentOn(Step),
-    /// No letter failed, and none could be worked off.
-    AllWait,
-    /// The job that fails is among them.
-    Failed(StoreError),
-    /// Somebody else has the shards: nothing can be concluded.
-    Busy,
-}
-
-impl Executor {
+impl<D: Database> Executor<D> {
     /// An executor on this database.
-    pub fn new(store: Store, catalogue: Arc<Catalogue>, limits: BatchLimits, retry: RetryPolicy) -> Self {
-        Self { store, catalogue, limits, retry, steps: AtomicUsize::new(0) }
+    pub fn new(database: D, catalogue: Arc<Catalogue>, limits: BatchLimits, retry: RetryPolicy) -> Self {
+        Self { database, catalogue, limits, retry, steps: AtomicUsize::new(0) }
     }
 
-    /// Works off one batch of due letters, in one transaction. A batch that one of its jobs may have made fail
-    /// is narrowed until that job is found: it alone is put off or given up, and all others go on.
+    /// Works off one batch of due letters, in one transaction. Where one of its jobs may have made it fail,
+    /// that one is found: it alone is put off or given up, and all others go on.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses for a reason that is no single job's: then nothing of
     /// the batch took effect.
     pub async fn step(&self) -> Result<Step, StoreError> {
-        let due = self.store.shards_due(self.limits.letters_max).await?;
+        let mut due = self.database.shards_due(self.limits.letters_max).await?;
         if due.is_empty() {
             return Ok(Step::default());
         }
-        let shards = self.choose(due);
-        match self.work_off(&shards, self.limits, Patience::Usual).await {
-            Err(error) if error.may_be_one_job() => self.narrow(shards, error).await,
-            outcome => Ok(outcome?.unwrap_or(Step::NOTHING_YET)),
-        }
-    }
-
-    /// Looks for the one job that makes a batch fail: among half of the shards, again and again, and then
-    /// among half of the letters. Ends as soon as some letters were worked off or one was blamed: what is left
-    /// fails again, if it does, in a later step.
-    async fn narrow(&self, mut shards: Vec<Shard>, error: StoreError) -> Result<Step, StoreError> {
-        tracing::debug!(%error, shards = shards.len(), "narrow a batch that failed");
-        while shards.len() > 1 {
-            let others = shards.split_off(shards.len() / 2);
-            match self.try_some(&shards, self.limits.letters_max).await? {
-                Tried::WentOn(step) => return Ok(step),
-                Tried::AllWait => shards = others,
-                Tried::Failed(_) => {}
-                Tried::Busy => return Ok(Step::NOTHING_YET),
-            }
-        }
-        let all = self.limits.letters_max;
-        let mut error = match self.try_some(&shards, all).await? {
-            Tried::WentOn(step) => return Ok(step),
-            Tried::AllWait | Tried::Busy => return Ok(Step::NOTHING_YET),
-            Tried::Failed(error) => error,
-        };
-        // The first `failing` letters fail, the first `waiting` of them only wait for something.
-        let (mut waiting, mut failing) = (0, all);
-        while failing - waiting > 1 {
-            let half = waiting + (failing - waiting) / 2;
-            match self.try_some(&shards, half).await? {
-                Tried::WentOn(step) => return Ok(step),
-                Tried::AllWait => waiting = half,
-                Tried::Busy => return Ok(Step::NOTHING_YET),
-                Tried::Failed(cause) => (failing, error) = (half, cause),
-            }
-        }
-        self.blame(&shards, failing, &error).await
-    }
-
-    async fn try_some(&self, shards: &[Shard], letters_max: usize) -> Result<Tried, StoreError> {
-        let limits = BatchLimits { letters_max, ..self.limits };
-        match self.work_off(shards, limits, Patience::Short).await {
-            Ok(Some(step)) if step.went_on() => Ok(Tried::WentOn(step)),
-            Ok(Some(_)) => Ok(Tried::AllWait),
-            Ok(None) => Ok(Tried::Busy),
-            Err(error) if error.may_be_one_job() => Ok(Tried::Failed(error)),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn blame(&self, shards: &[Shard], place: usize, error: &StoreError) -> Result<Step, StoreError> {
-        let mut step = Step::NOTHING_YET;
-        for shard in shards {
-            match self.store.blame_letter(*shard, place, error, &self.retry).await? {
-                Blamed::Nobody => {}
-                Blamed::Split => step.letters_done += 1,
-                Blamed::Postponed { delay_ms } => {
-                    tracing::warn!(%error, shard = shard.0, delay_ms, "a job failed and runs again");
-                    step.letters_postponed += 1;
+        // From another shard on at each step, so that none is always last.
+        let first = self.steps.fetch_add(FIRST_SHARD_STRIDE, Ordering::Relaxed) % SHARDS as usize;
+        due.sort_by_key(|due| (due.shard.0 as usize + SHARDS as usize - first) % SHARDS as usize);
+        let mut session = self.database.session().await?;
+        let mut step = Step::default();
+        // Where all that is due in some shards only waits, the next ones may hold work.
+        while !due.is_empty() && !step.went_on() {
+            let shards = self.choose(&mut due);
+            step = match self.work_off(&mut session, &shards, Care::Quick).await {
+                Err(error) if error.may_be_one_job() => {
+                    tracing::debug!(%error, shards = shards.len(), "a batch failed; look for the job that does");
+                    self.work_off(&mut session, &shards, Care::Thorough).await?
                 }
-                Blamed::GivenUp => {
-                    tracing::error!(%error, shard = shard.0, "a job failed too often and is parked");
-                    step.letters_done += 1;
-                }
-            }
+                outcome => outcome?,
+            };
         }
         Ok(step)
     }
 
-    /// Works off a batch of the due letters of these shards, as far as they can be locked; none where somebody
-    /// else has them all.
+    /// Works off a batch of the due letters of these shards, as far as they can be locked.
     async fn work_off(
         &self,
+        session: &mut D::Session,
         shards: &[Shard],
-        limits: BatchLimits,
-        patience: Patience,
-    ) -> Result<Option<Step>, StoreError> {
-        let mut session = self.store.session().await?;
+        care: Care,
+    ) -> Result<Step, StoreError> {
         let transaction = session.begin().await?;
-        if patience == Patience::Short {
-            transaction.shorten_lock_timeout().await?;
+        let lock_timeout = match care {
+            Care::Quick => self.limits.lock_timeout,
+            Care::Thorough => self.limits.lock_timeout * THOROUGH_PATIENCE,
+        };
+        let locked = transaction.lock_shards(shards, lock_timeout).await?;
+        if locked.shards.is_empty() || locked.everybody_held {
+            return Ok(Step { saw_due: !locked.everybody_held, ..Step::default() });
         }
-        let locked = transaction.lock_shards(shards).await?;
-        if locked.is_empty() {
-            return Ok(None);
+        let mut batch = OpenBatch {
+            transaction,
+            catalogue: &self.catalogue,
+            retry: &self.retry,
+            shards: locked.shards,
+            held: locked.held,
+            attempts: Attempts::new(),
+            traces: HashMap::new(),
+            room: self.limits.writes_max,
+            step: Step::NOTHING_YET,
+            done: Vec::new(),
+            blamed: Vec::new(),
+        };
+        let share = |limit: usize| (limit / batch.shards.len()).max(1) as i64;
+        let limits = (share(self.limits.letters_max), share(self.limits.writes_max));
+        while let Some(letters) = batch.take(limits, care).await? {
+            match care {
+                Care::Quick => batch.do_all(letters).await?,
+                Care::Thorough => batch.do_in_parts(letters).await?,
+            }
+            if batch.step.went_on() {
+                break;
+            }
+            // All of these wait for something; what comes behind them may not.
         }
-        let share = |limit: usize| (limit / locked.len()).max(1) as i64;
-        let (letters_max, writes_max) = (share(limits.letters_max), share(limits.writes_max));
-        let mut taken = transaction.take_letters(&self.catalogue, &locked, letters_max, writes_max).await?;
-        if taken.letters.is_empty() {
-            return Ok(Some(Step::NOTHING_YET));
+        let OpenBatch { transaction, step, done, blamed, traces, .. } = batch;
+        if step.went_on() {
+            transaction.commit().await?;
+            log(&done, &blamed, &traces);
         }
-        let traces = std::mem::take(&mut taken.traces);
-        let attempts = std::mem::take(&mut taken.attempts);
-        let readable = transaction.lock_for_reading(&taken.letters, &locked).await?;
-        let mut batch = transaction.form_batch(&locked, taken, &readable).await?;
-        let mut world = transaction.load_world(&self.catalogue, &mut batch, limits.writes_max).await?;
-        batch.numbers = transaction.draw_numbers(&self.catalogue, &world, &batch).await?;
-        let done = mailbox::work(&mut world, &self.catalogue, batch);
-        if done.letters_done.is_empty() && done.letters_cut.is_empty() {
-            return Ok(Some(Step::NOTHING_YET));
-        }
-        let found_wrong = transaction.save(&self.catalogue, &world.take_writes(), &done, &attempts).await?;
-        transaction.commit().await?;
-        log(&done, &traces, &found_wrong);
-        Ok(Some(Step {
-            letters_done: done.letters_done.len(),
-            letters_cut: done.letters_cut.len(),
-            letters_new: done.letters_new.len(),
-            jobs: done.jobs.len(),
-            ..Step::NOTHING_YET
-        }))
+        Ok(step)
     }
 
     /// Steps until no letter is due that could be worked off. For tests and for small programs: a service
@@ -236,21 +184,14 @@ impl Executor {
     /// # Errors
     /// As [`Executor::step`].
     pub async fn settle(&self) -> Result<(), StoreError> {
-        // A step may choose shards whose letters all wait for those of others: each shard comes first in turn.
-        let mut idle = 0;
-        while idle < SHARDS {
-            let step = self.step().await?;
-            if !step.saw_due {
-                break;
-            }
-            idle = if step.went_on() { 0 } else { idle + 1 };
-        }
+        while self.step().await?.went_on() {}
         Ok(())
     }
 
     /// Works until `stop` is cancelled: at once when `wake` is notified, and every `poll` besides. After
     /// trouble it tries again with growing pauses. The batch at hand is finished before it returns.
     pub async fn work(&self, wake: &Notify, poll: Duration, mut trouble: Delays, stop: CancellationToken) {
+        let mut blocked = Delays::new(BLOCKED_PAUSE.min(poll), poll);
         while !stop.is_cancelled() {
             // Asked for before the step: what is notified meanwhile is not missed.
             let notified = wake.notified();
@@ -259,13 +200,14 @@ impl Executor {
             let pause = match self.step().await {
                 Ok(step) if step.went_on() => {
                     trouble.reset();
+                    blocked.reset();
                     wake.notify_waiters();
                     continue;
                 }
                 Ok(step) => {
                     trouble.reset();
-                    // Somebody is in the way, not for long.
-                    if step.saw_due { poll.min(BLOCKED_PAUSE) } else { poll }
+                    // Somebody is in the way, not for long as a rule.
+                    if step.saw_due { blocked.next_delay() } else { poll }
                 }
                 Err(error) => {
                     let pause = trouble.next_delay();
@@ -285,30 +227,272 @@ impl Executor {
         }
     }
 
-    /// As many shards as fill a batch, from another one on at each step, so that none is always last.
-    fn choose(&self, mut due: Vec<Due>) -> Vec<Shard> {
-        let first = self.steps.fetch_add(FIRST_SHARD_STRIDE, Ordering::Relaxed) % SHARDS as usize;
-        due.sort_by_key(|due| (due.shard.0 as usize + SHARDS as usize - first) % SHARDS as usize);
+    /// Takes as many shards as fill a batch.
+    fn choose(&self, due: &mut Vec<Due>) -> Vec<Shard> {
         let (mut letters, mut weight) = (0, 0);
         let enough = due.iter().position(|due| {
             letters += due.letters as usize;
             weight += due.weight as usize;
             letters >= self.limits.letters_max || weight >= self.limits.writes_max
         });
-        due.truncate(enough.map_or(due.len(), |last| last + 1));
-        due.into_iter().map(|due| due.shard).collect()
+        let chosen = enough.map_or(due.len(), |last| last + 1);
+        due.drain(..chosen).map(|due| due.shard).collect()
     }
 }
 
-/// How long to wait where due letters could not be worked off, since another worker had the shard.
+/// The first pause where due letters could not be worked off, since another worker had the shard.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(20);
+
+/// How much longer than at first a thorough batch waits for locks: rows of single organizations are not waited
+/// for by then, so that what is left is short, or nobody's fault.
+const THOROUGH_PATIENCE: u32 = 10;
+
+/// So many letters are blamed in one batch, found by halves: it would last too long. The others come next.
+const BLAMED_MAX: usize = 16;
 
 /// Odd, so that all shards come first in turn; and far enough that two workers begin far apart.
 const FIRST_SHARD_STRIDE: usize = 7;
 
+/// A batch that is being worked off.
+struct OpenBatch<'a, T> {
+    transaction: T,
+    catalogue: &'a Catalogue,
+    retry: &'a RetryPolicy,
+    shards: Vec<Shard>,
+    /// Organizations whose letters must not be done now: something of theirs that comes before is left.
+    held: HashSet<OrganizationNo>,
+    attempts: Attempts,
+    traces: HashMap<EventNo, Trace>,
+    /// How many entries there is still room for.
+    room: usize,
+    step: Step,
+    done: Vec<(Done, FoundWrongs)>,
+    blamed: Vec<(Blamed, String)>,
+}
+
+impl<T: DatabaseTransaction> OpenBatch<'_, T> {
+    /// The next letters; none where there are none any more.
+    async fn take(&mut self, limits: (i64, i64), care: Care) -> Result<Option<Vec<Letter>>, StoreError> {
+        loop {
+            let mut taken =
+                self.transaction.take_letters(self.catalogue, &self.shards, limits, &self.held).await?;
+            self.attempts.extend(taken.attempts);
+            self.traces.extend(taken.traces);
+            if let Some((no, error)) = taken.unreadable.pop() {
+                if care == Care::Quick {
+                    return Err(error);
+                }
+                self.blame(&[no], &error).await?;
+                for (no, error) in taken.unreadable {
+                    self.blame(&[no], &error).await?;
+                }
+                // What comes behind them must wait, and may have been taken.
+                continue;
+            }
+            if care == Care::Thorough {
+                let busy = self.transaction.busy_letters(&taken.letters).await?;
+                self.leave_busy(&mut taken.letters, &busy);
+            }
+            return Ok((!taken.letters.is_empty()).then_some(taken.letters));
+        }
+    }
+
+    /// Leaves letters whose rows somebody else has locked, and what comes behind them.
+    fn leave_busy(&mut self, letters: &mut Vec<Letter>, busy: &HashSet<LetterNo>) {
+        if busy.is_empty() {
+            return;
+        }
+        letters.sort_by_key(Letter::turn);
+        let mut closed = HashSet::new();
+        letters.retain(|letter| {
+            let shard = match (&letter.work, letter.work.organization()) {
+                (Work::SyncChange { to: Recipients::Shard(shard), .. }, _) => Some(*shard),
+                (_, organization) => organization.map(OrganizationNo::shard),
+            };
+            let Some(shard) = shard else { return false };
+            let organization = letter.work.organization();
+            let left = closed.contains(&shard)
+                || busy.contains(&letter.no)
+                || organization.is_some_and(|organization| self.held.contains(&organization));
+            match organization {
+                Some(organization) if left => {
+                    self.held.insert(organization);
+                }
+                // To many: nothing of this shard may overtake it.
+                None if left => {
+                    closed.insert(shard);
+                }
+                _ => {}
+            }
+            !left
+        });
+    }
+
+    /// Does letters, all at once.
+    async fn do_all(&mut self, letters: Vec<Letter>) -> Result<(), StoreError> {
+        let (mut world, batch) = self
+            .transaction
+            .prepare(self.catalogue, &self.shards, letters, self.held.clone(), self.room)
+            .await?;
+        let done = mailbox::work(&mut world, self.catalogue, batch);
+        self.save(&world.take_writes(), done).await
+    }
+
+    /// Does letters, and finds those that fail: by halves, each half from a savepoint.
+    async fn do_in_parts(&mut self, letters: Vec<Letter>) -> Result<(), StoreError> {
+        let alone = letters.len() == 1;
+        let mut found = 0;
+        let mut parts = vec![letters];
+        while let Some(mut part) = parts.pop() {
+            self.transaction.savepoint().await?;
+            let error = match self.do_free(&part).await {
+                Ok(stopped) => {
+                    self.transaction.release_savepoint().await?;
+                    if stopped || self.room == 0 {
+                        break;
+                    }
+                    continue;
+                }
+                Err(error) if error.may_be_one_job() => error,
+                Err(error) => return Err(error),
+            };
+            self.transaction.roll_back_to_savepoint().await?;
+            if part.len() > 1 {
+                let later = part.split_off(part.len() / 2);
+                parts.extend([later, part]);
+                continue;
+            }
+            let Some(letter) = part.pop() else { continue };
+            found += 1;
+            // A table that somebody has locked stops every job alike: none of them is to blame.
+            let nobody_goes_on = self.step.letters_done + self.step.letters_cut == 0 && !alone;
+            if error.is_lock_timeout() && nobody_goes_on && found > 1 {
+                return Err(error);
+            }
+            let held_before = self.held.clone();
+            for blamed in self.blame(&[letter.no], &error).await? {
+                if let Blamed::Split { into } = blamed {
+                    // Those who were not held before the split are tried here and now.
+                    self.held.clone_from(&held_before);
+                    let free = into.into_iter().filter(|(_, to)| !held_before.contains(to));
+                    parts.push(free.map(|(no, to)| to_one(&letter, no, to)).collect());
+                }
+            }
+            if found >= BLAMED_MAX {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does letters without waiting for rows that somebody else has locked: their organizations are put off.
+    /// True where it ended before the last letter.
+    async fn do_free(&mut self, letters: &[Letter]) -> Result<bool, StoreError> {
+        let mut held = self.held.clone();
+        let mut busy = HashSet::new();
+        let (writes, done) = loop {
+            let (mut world, batch) = self
+                .transaction
+                .prepare(self.catalogue, &self.shards, letters.to_vec(), held.clone(), self.room)
+                .await?;
+            let done = mailbox::work(&mut world, self.catalogue, batch);
+            let writes = world.take_writes();
+            let found = self.transaction.busy(self.catalogue, letters, &writes, &done).await?;
+            if found.is_subset(&held) {
+                break (writes, done);
+            }
+            held.extend(&found);
+            busy.extend(found);
+        };
+        let stopped = done.stopped;
+        self.save(&writes, done).await?;
+        if !busy.is_empty() {
+            let first = self.transaction.first_letters(&busy).await?;
+            let error = StoreError::LockTimeout {
+                statement: "lock rows",
+                reason: "somebody else has locked rows of this organization".to_owned(),
+            };
+            self.blame(&first, &error).await?;
+        }
+        Ok(stopped)
+    }
+
+    async fn save(&mut self, writes: &crate::domain::world::Writes, done: Done) -> Result<(), StoreError> {
+        self.held.extend(&done.left);
+        if done.letters_done.is_empty() && done.letters_cut.is_empty() {
+            return Ok(());
+        }
+        let found_wrong = self.transaction.save(self.catalogue, writes, &done, &self.attempts).await?;
+        let written = writes.entries_put.len() + writes.entries_removed.len();
+        self.room = self.room.saturating_sub(written);
+        self.step.letters_done += done.letters_done.len();
+        self.step.letters_cut += done.letters_cut.len();
+        self.step.letters_new += done.letters_new.len();
+        self.step.jobs += done.jobs.len();
+        self.done.push((done, found_wrong));
+        Ok(())
+    }
+
+    /// Puts letters off, gives them up, or splits those that go to many.
+    async fn blame(&mut self, letters: &[LetterNo], error: &StoreError) -> Result<Vec<Blamed>, StoreError> {
+        let all = self.transaction.blame(letters, error, self.retry).await?;
+        for blamed in &all {
+            match blamed {
+                Blamed::Split { into } => {
+                    self.step.letters_done += 1;
+                    self.step.letters_new += into.len();
+                    self.held.extend(into.iter().map(|(_, organization)| *organization));
+                }
+                Blamed::Postponed { organization, .. } => {
+                    self.step.letters_postponed += 1;
+                    self.held.insert(*organization);
+                }
+                Blamed::GivenUp { .. } | Blamed::DoneBefore { .. } => self.step.letters_done += 1,
+            }
+            self.blamed.push((blamed.clone(), error.to_string()));
+        }
+        Ok(all)
+    }
+}
+
+/// The letter of this number to one of those that `letter` went to.
+fn to_one(letter: &Letter, no: LetterNo, organization: OrganizationNo) -> Letter {
+    let work = match &letter.work {
+        Work::SyncChange { change, .. } => {
+            Work::SyncChange { change: Arc::clone(change), to: Recipients::One(organization) }
+        }
+        work => work.clone(),
+    };
+    let (progress, weight) = (Progress::NotBegun, letter.weight);
+    Letter { no, work, progress, weight, ..letter.clone() }
+}
+
 /// What became of each event and of the jobs done for it, in a span that carries the publisher's trace: the
 /// same fields as that of the ingest, so that one search finds the way from the message to its results.
-fn log(done: &Done, traces: &HashMap<EventNo, Trace>, found_wrong: &FoundWrongs) {
+fn log(done: &[(Done, FoundWrongs)], blamed: &[(Blamed, String)], traces: &HashMap<EventNo, Trace>) {
+    for (done, found_wrong) in done {
+        log_done(done, traces, found_wrong);
+    }
+    for (blamed, error) in blamed {
+        match blamed {
+            Blamed::Split { .. } => {}
+            Blamed::Postponed { organization, delay_ms } => {
+                let organization_no = organization.0;
+                tracing::warn!(error, organization_no, delay_ms, "a job failed and runs again");
+            }
+            Blamed::GivenUp { organization } => {
+                let organization_no = organization.0;
+                tracing::error!(error, organization_no, "a job failed too often and is parked");
+            }
+            Blamed::DoneBefore { organization } => {
+                let organization_no = organization.0;
+                tracing::warn!(error, organization_no, "a letter whose job was done before leaves");
+            }
+        }
+    }
+}
+
+fn log_done(done: &Done, traces: &HashMap<EventNo, Trace>, found_wrong: &FoundWrongs) {
     let mut jobs: BTreeMap<EventNo, JobsDone> = BTreeMap::new();
     for job in &done.jobs {
         let jobs = jobs.entry(job.event).or_default();

@@ -8,25 +8,27 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{BrokerError, Link, Receipt};
+use super::database::Database;
+use super::deliveries::Deliveries;
+use crate::broker::BrokerError;
 use crate::contract::{self, Limits, Message, Rejection, RejectionCode, TraceParent};
 use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
+use crate::store::StoreError;
 use crate::store::intake::{Incoming, Taken};
-use crate::store::{Store, StoreError};
 
 /// Takes messages in.
 #[derive(Debug)]
-pub struct Ingest {
-    store: Store,
+pub struct Ingest<D> {
+    database: D,
     catalogue: Arc<Catalogue>,
     limits: Limits,
 }
 
-impl Ingest {
+impl<D: Database> Ingest<D> {
     /// An ingest into this database.
-    pub fn new(store: Store, catalogue: Arc<Catalogue>, limits: Limits) -> Self {
-        Self { store, catalogue, limits }
+    pub fn new(database: D, catalogue: Arc<Catalogue>, limits: Limits) -> Self {
+        Self { database, catalogue, limits }
     }
 
     /// Reads messages as events, without storing anything.
@@ -46,7 +48,7 @@ impl Ingest {
     /// # Errors
     /// Where the database cannot be reached or refuses: then nothing of the batch was taken in.
     pub async fn take_in(&self, incoming: &[Incoming]) -> Result<Vec<Taken>, StoreError> {
-        let taken = self.store.take_in(&self.catalogue, incoming).await?;
+        let taken = self.database.take_in(&self.catalogue, incoming).await?;
         for (one, taken) in incoming.iter().zip(&taken) {
             log(one, taken);
         }
@@ -61,7 +63,7 @@ impl Ingest {
     /// or a queue that was declared with other arguments.
     pub async fn run(
         &self,
-        link: &mut Link,
+        link: &mut impl Deliveries,
         batch_max: usize,
         mut trouble: Delays,
         stop: CancellationToken,
@@ -71,8 +73,7 @@ impl Ingest {
                 () = stop.cancelled() => break,
                 deliveries = link.next_batch(batch_max) => deliveries?,
             };
-            let (messages, mut receipts): (Vec<Message>, Vec<Receipt>) =
-                deliveries.into_iter().map(|delivery| (delivery.message, delivery.receipt)).unzip();
+            let (messages, mut receipts): (Vec<Message>, Vec<_>) = deliveries.into_iter().unzip();
             let Some(last) = receipts.pop() else { continue };
             let mut incoming = self.decode(messages);
             if self.take_in_at_last(&mut incoming, &mut trouble, &stop).await

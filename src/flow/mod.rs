@@ -7,6 +7,9 @@
 //! |---|---|
 //! | [`ingest`] | takes messages from the broker, and acknowledges them after what they say is committed |
 //! | [`executor`] | works off letters, batch by batch |
+//! | [`database`], [`deliveries`] | what they ask of a database and a broker, for tests to stand in |
 
+pub mod database;
+pub mod deliveries;
 pub mod executor;
 pub mod ingest;

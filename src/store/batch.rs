@@ -6,8 +6,9 @@
 //!
 //! The number of statements of a batch does not depend on how many letters, downstreams or entries it has.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::Row;
 
@@ -23,6 +24,7 @@ use crate::domain::mailbox::{
     Batch, JobKind, Letter, LetterNo, Progress, Recipients, Reconcile, Work, numbers_needed,
 };
 use crate::domain::partnership::Beginning;
+use crate::domain::replay::Overtaken;
 use crate::domain::setting::{Change, Key, Place};
 use crate::domain::world::World;
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
@@ -41,13 +43,24 @@ pub struct Due {
     pub weight: i64,
 }
 
+/// Shards that a transaction has locked, and who in them must wait.
+#[derive(Debug, Default)]
+pub struct Locked {
+    /// The shards.
+    pub shards: Vec<Shard>,
+    /// Organizations that are paused, or wait for a letter which is not due yet.
+    pub held: HashSet<OrganizationNo>,
+    /// Whether all execution is paused.
+    pub everybody_held: bool,
+}
+
 /// Letters as taken, with what is known of them besides.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// The letters.
     pub letters: Vec<Letter>,
-    /// Organizations that wait for a letter which is not due yet.
-    pub held: HashSet<OrganizationNo>,
+    /// Letters that cannot be read, and why.
+    pub unreadable: Vec<(LetterNo, StoreError)>,
     /// How often a job was tried before, where it was.
     pub attempts: Attempts,
     /// The publishers' names and traces of the letters' root events.
@@ -82,26 +95,30 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Waits for no locked row for long, in this transaction.
+    /// Locks shards for this transaction, those that can be locked, and tells who in them must wait. From now
+    /// on it waits for locked rows as long as `lock_timeout`, in whole milliseconds, at least one.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
-    pub async fn shorten_lock_timeout(&self) -> Result<(), StoreError> {
-        self.query(statements::LOCK_TIMEOUT_SHORTEN, &[]).await.map(|_| ())
-    }
-
-    /// Locks shards for this transaction; returns those that could be locked.
-    ///
-    /// # Errors
-    /// Where the database cannot be reached or refuses.
-    pub async fn lock_shards(&self, shards: &[Shard]) -> Result<Vec<Shard>, StoreError> {
+    pub async fn lock_shards(&self, shards: &[Shard], lock_timeout: Duration) -> Result<Locked, StoreError> {
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
-        let rows = self.query(statements::SHARDS_LOCK, &[&shards]).await?;
-        Ok(rows.iter().map(|row| Shard(row.get(0))).collect())
+        let lock_timeout = format!("{}ms", lock_timeout.as_millis().max(1));
+        // In this order: who must wait is asked for under the locks.
+        let (_, locked, held) = together!(
+            self.query_unless(false, statements::LOCK_TIMEOUT_SET, [&lock_timeout]),
+            self.query_unless(false, statements::SHARDS_LOCK, [&shards]),
+            self.query_unless(false, statements::LETTERS_HELD, [&shards]),
+        )?;
+        let held: Vec<Option<i32>> = held.iter().map(|row| row.get("organization_no")).collect();
+        Ok(Locked {
+            shards: locked.iter().map(|row| Shard(row.get(0))).collect(),
+            everybody_held: held.contains(&None),
+            held: held.into_iter().flatten().map(OrganizationNo).collect(),
+        })
     }
 
     /// The first due letters of shards that this transaction has locked: as many as `letters_max` a shard,
-    /// and as weigh `weight_max`; at least one a shard.
+    /// and as weigh `weight_max`; at least one a shard. None of those who are held.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses, or holds what cannot be read.
@@ -109,12 +126,12 @@ impl Transaction<'_> {
         &self,
         catalogue: &Catalogue,
         shards: &[Shard],
-        letters_max: i64,
-        weight_max: i64,
+        (letters_max, weight_max): (i64, i64),
+        held: &HashSet<OrganizationNo>,
     ) -> Result<Taken, StoreError> {
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
-        let held = self.query(statements::LETTERS_HELD, &[&shards]).await?;
-        let rows = self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &weight_max]).await?;
+        let held: Vec<i32> = held.iter().map(|organization| organization.0).collect();
+        let rows = self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &weight_max, &held]).await?;
         let mut causes: BTreeMap<JobKind, BTreeSet<i64>> = BTreeMap::new();
         for row in &rows {
             causes.entry(JobKind::named(row.get("kind"))?).or_default().insert(row.get("cause_no"));
@@ -135,15 +152,22 @@ impl Transaction<'_> {
             let trace = Trace { event_id: row.get("event_id"), traceparent: row.get("traceparent") };
             traces.insert(EventNo(row.get("event_no")), trace);
         }
-        let works = works(catalogue, &events, &changes)?;
-        let mut taken = Taken { held: held.iter().map(organization).collect(), traces, ..Taken::default() };
+        let works = works(catalogue, &events, &changes);
+        let mut taken = Taken { traces, ..Taken::default() };
         for row in &rows {
             let no = LetterNo(row.get("letter_no"));
             let cause = CauseNo(row.get("cause_no"));
-            let work = works.get(&cause).cloned().ok_or_else(|| StoreError::Row {
-                what: format!("letter {}", no.0),
-                reason: format!("there is no event or change {}", cause.0),
-            })?;
+            let work = match works.get(&cause) {
+                Some(Ok(work)) => work.clone(),
+                unreadable => {
+                    let reason = match unreadable {
+                        Some(Err(reason)) => reason.clone(),
+                        _ => format!("there is no event or change {}", cause.0),
+                    };
+                    taken.unreadable.push((no, StoreError::Row { what: format!("letter {}", no.0), reason }));
+                    continue;
+                }
+            };
             let recipients = match row.get::<_, Option<i32>>("organization_no") {
                 Some(organization) => Recipients::One(OrganizationNo(organization)),
                 None => Recipients::Shard(Shard(row.get("shard"))),
@@ -153,29 +177,50 @@ impl Transaction<'_> {
                 work => work,
             };
             let (position, event) = (Position(row.get("position")), EventNo(row.get("event_no")));
+            let replay = row.get("replay");
             if let (Recipients::One(organization), attempts @ 1..) = (recipients, row.get("attempts")) {
                 taken.attempts.insert((cause, organization), attempts);
             }
             let (progress, weight) = (progress(row), row.get("weight"));
-            taken.letters.push(Letter { no, position, event, work, progress, weight });
+            taken.letters.push(Letter { no, position, event, work, replay, progress, weight });
         }
         Ok(taken)
     }
 
-    /// What must be known of letters outside the batch. Those that read what could not be locked are among the
-    /// waiting.
+    /// Plans a batch with room for `writes_max` entries, and loads what its letters touch and what must be known
+    /// of letters outside it. Locks what the letters read; those that read what cannot be locked now are among
+    /// the waiting.
     ///
     /// # Errors
-    /// Where the database cannot be reached or refuses.
-    pub async fn form_batch(
+    /// Where the database cannot be reached or refuses, or holds what cannot be read.
+    pub async fn prepare(
         &self,
+        catalogue: &Catalogue,
         locked: &[Shard],
-        taken: Taken,
+        letters: Vec<Letter>,
+        held: HashSet<OrganizationNo>,
+        writes_max: usize,
+    ) -> Result<(World, Batch), StoreError> {
+        let readable = self.lock_for_reading(&letters, locked).await?;
+        let mut batch = self.form_batch(catalogue, locked, letters, held, &readable).await?;
+        let world = self.load_world(catalogue, &mut batch, writes_max).await?;
+        let needed = numbers_needed(&world, catalogue, &batch) as i64;
+        let numbers = self.query_unless(needed == 0, statements::NUMBERS_TAKE, [&needed]).await?;
+        batch.numbers = numbers.iter().map(|row| ChangeNo(row.get(0))).collect();
+        Ok((world, batch))
+    }
+
+    /// What must be known of letters outside the batch.
+    async fn form_batch(
+        &self,
+        catalogue: &Catalogue,
+        locked: &[Shard],
+        letters: Vec<Letter>,
+        held: HashSet<OrganizationNo>,
         readable: &HashSet<Shard>,
     ) -> Result<Batch, StoreError> {
-        let Taken { letters, held, .. } = taken;
         let reading: Vec<(&Letter, OrganizationNo)> =
-            letters.iter().filter_map(|letter| Some((letter, letter.work.reads()?))).collect();
+            letters.iter().filter_map(|letter| Some((letter, letter.reads()?))).collect();
         let can_run = |letter: &Letter, upstream: OrganizationNo| {
             let decides_on_partnerships = matches!(letter.work, Work::PartnershipChange { .. });
             let can_read = locked.contains(&upstream.shard()) || readable.contains(&upstream.shard());
@@ -199,35 +244,62 @@ impl Transaction<'_> {
         waiting.extend(behind.iter().map(|row| LetterNo(row.get(0))));
         let first_partnership_outside =
             first.first().and_then(|row| row.get::<_, Option<i64>>(0)).map(Position);
-        Ok(Batch { letters, held, waiting, first_partnership_outside, ..Batch::default() })
+        let overtaken = self.overtaken(catalogue, &letters).await?;
+        Ok(Batch { letters, held, waiting, first_partnership_outside, overtaken, ..Batch::default() })
     }
 
-    /// Numbers for what a batch may change, once it is planned and its world is loaded.
-    ///
-    /// # Errors
-    /// Where the database cannot be reached or refuses.
-    pub async fn draw_numbers(
+    /// What is newer than the letters that are replays.
+    async fn overtaken(
         &self,
         catalogue: &Catalogue,
-        world: &World,
-        batch: &Batch,
-    ) -> Result<VecDeque<ChangeNo>, StoreError> {
-        let needed = numbers_needed(world, catalogue, batch) as i64;
-        let numbers = self.query_unless(needed == 0, statements::NUMBERS_TAKE, [&needed]).await?;
-        Ok(numbers.iter().map(|row| ChangeNo(row.get(0))).collect())
+        letters: &[Letter],
+    ) -> Result<HashMap<LetterNo, Overtaken>, StoreError> {
+        let (mut nos, mut organizations, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let mut categories: Vec<Option<&str>> = Vec::new();
+        for letter in letters.iter().filter(|letter| letter.replay) {
+            let category = match &letter.work {
+                Work::OwnChange { category, .. } => Some(*category),
+                Work::SyncChange { change, .. } => Some(change.category),
+                Work::Reconcile(_) => None,
+                Work::PartnershipChange { .. } => continue,
+            };
+            let Some(organization) = letter.work.organization() else { continue };
+            nos.push(letter.no.0);
+            organizations.push(organization.0);
+            events.push(letter.event.0);
+            categories.push(category.map(|category| catalogue.name(category)));
+        }
+        let mut overtaken: HashMap<LetterNo, Overtaken> =
+            nos.iter().map(|no| (LetterNo(*no), Overtaken::default())).collect();
+        let rows = self
+            .query_unless(
+                nos.is_empty(),
+                statements::OVERTAKEN_LOAD,
+                [&nos, &organizations, &events, &categories],
+            )
+            .await?;
+        for row in &rows {
+            let Some(overtaken) = overtaken.get_mut(&LetterNo(row.get("letter_no"))) else { continue };
+            let category = row.get::<_, Option<&str>>("category").map(|name| catalogue.find(name));
+            match (category, row.get::<_, Option<&str>>("key")) {
+                (None, _) => overtaken.add_everything(),
+                (Some(Some(category)), None) => overtaken.add_category(category),
+                (Some(Some(category)), Some(key)) => overtaken.add(category, key.into()),
+                // A category that the catalogue no longer has is left as it is.
+                (Some(None), _) => {}
+            }
+        }
+        Ok(overtaken)
     }
 
     /// Locks, against writing, what the letters read outside the shards that are locked already; returns
     /// what could be locked.
-    ///
-    /// # Errors
-    /// Where the database cannot be reached or refuses.
-    pub async fn lock_for_reading(
+    async fn lock_for_reading(
         &self,
         letters: &[Letter],
         locked: &[Shard],
     ) -> Result<HashSet<Shard>, StoreError> {
-        let upstreams = letters.iter().filter_map(|letter| letter.work.reads());
+        let upstreams = letters.iter().filter_map(Letter::reads);
         let wanted: BTreeSet<Shard> =
             upstreams.map(OrganizationNo::shard).filter(|shard| !locked.contains(shard)).collect();
         let wanted: Vec<i16> = wanted.iter().map(|shard| shard.0).collect();
@@ -256,33 +328,18 @@ fn progress(row: &Row) -> Progress {
                 unchanged: row.get("unchanged"),
                 kept_own: row.get("kept_own"),
                 declined: row.get("declined"),
+                overtaken: row.get("overtaken"),
             },
         },
         (None, _) => Progress::NotBegun,
     }
 }
 
-/// What events and changes ask for, by cause; a change goes to nobody yet.
-fn works(
-    catalogue: &Catalogue,
-    events: &[Row],
-    changes: &[Row],
-) -> Result<HashMap<CauseNo, Work>, StoreError> {
-    let mut works = HashMap::new();
-    for row in events {
-        let no: i64 = row.get("event_no");
-        works.insert(CauseNo(no), event_work(catalogue, row).map_err(|reason| in_row("event", no, reason))?);
-    }
-    for row in changes {
-        let no: i64 = row.get("change_no");
-        works
-            .insert(CauseNo(no), change_work(catalogue, row).map_err(|reason| in_row("change", no, reason))?);
-    }
-    Ok(works)
-}
-
-fn in_row(what: &str, no: i64, reason: String) -> StoreError {
-    StoreError::Row { what: format!("{what} {no}"), reason }
+/// What events and changes ask for, by cause, or why they cannot be read; a change goes to nobody yet.
+fn works(catalogue: &Catalogue, events: &[Row], changes: &[Row]) -> HashMap<CauseNo, Result<Work, String>> {
+    let of_event = |row| (CauseNo(Row::get(row, "event_no")), event_work(catalogue, row));
+    let of_change = |row| (CauseNo(Row::get(row, "change_no")), change_work(catalogue, row));
+    events.iter().map(of_event).chain(changes.iter().map(of_change)).collect()
 }
 
 fn category_id(catalogue: &Catalogue, row: &Row) -> Result<CategoryId, String> {

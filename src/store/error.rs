@@ -19,6 +19,14 @@ pub enum StoreError {
         /// What the server said.
         source: tokio_postgres::Error,
     },
+    /// A statement waited too long for rows or a table that somebody else has locked (55P03).
+    #[error("run {statement}: {reason} (55P03)")]
+    LockTimeout {
+        /// The statement's name.
+        statement: &'static str,
+        /// What the server said.
+        reason: String,
+    },
     /// The schema is not what this program needs.
     #[error("migrate the database: {0}")]
     Migration(String),
@@ -50,7 +58,7 @@ impl StoreError {
     /// starting or stopping or short of resources, or other transactions were in the way.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) => true,
+            Self::Unreachable(_) | Self::LockTimeout { .. } => true,
             Self::Statement { source, .. } => match source.code() {
                 Some(code) => is_transient(code),
                 // Not the server's word: the connection broke.
@@ -61,11 +69,17 @@ impl StoreError {
     }
 
     /// Whether one job among many may be the cause: its data is refused or cannot be read, a row that it needs
-    /// is locked by somebody (55P03), or its statement takes too long (57014).
+    /// is locked by somebody, or its statement takes too long (57014).
     pub fn may_be_one_job(&self) -> bool {
         matches!(self, Self::Row { .. })
+            || self.is_lock_timeout()
             || self.blames_data()
-            || matches!(self.sql_state(), Some("55P03" | "57014"))
+            || self.sql_state() == Some("57014")
+    }
+
+    /// Whether somebody else has locked what was needed.
+    pub fn is_lock_timeout(&self) -> bool {
+        matches!(self, Self::LockTimeout { .. })
     }
 
     /// Whether the server refused what the statement was given: a value that it cannot hold (class 22), a
@@ -79,6 +93,7 @@ impl StoreError {
     pub fn sql_state(&self) -> Option<&str> {
         match self {
             Self::Statement { source, .. } => source.code().map(SqlState::code),
+            Self::LockTimeout { .. } => Some("55P03"),
             Self::Unreachable(_)
             | Self::Refused(_)
             | Self::Migration(_)
@@ -88,10 +103,10 @@ impl StoreError {
     }
 }
 
-/// Serialization failure, deadlock, lock not available, server shutting down or starting, statement timeout
+/// Serialization failure, deadlock, server shutting down or starting, statement timeout
 /// (ours: nobody else cancels), connection exceptions (class 08) and insufficient resources (class 53).
 fn is_transient(code: &SqlState) -> bool {
-    matches!(code.code(), "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "57014" | "25P03")
+    matches!(code.code(), "40001" | "40P01" | "57P01" | "57P02" | "57P03" | "57014" | "25P03")
         || code.code().starts_with("08")
         || code.code().starts_with("53")
 }

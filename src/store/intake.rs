@@ -1,6 +1,7 @@
 //! Taking in a batch of messages: events with a letter each, and messages that cannot be events.
 //!
-//! One transaction a batch. What is taken in already is found by `(source, id)`: again with the same content
+//! One transaction a batch, and one at a time in the whole database: numbers are given in the order in which
+//! they are committed. What is taken in already is found by `(source, id)`: again with the same content
 //! it is a duplicate, with other content it is rejected. Whoever calls this acknowledges the messages after
 //! it has returned, never before.
 
@@ -56,6 +57,7 @@ impl Store {
     ) -> Result<Vec<Taken>, StoreError> {
         let mut session = self.session().await?;
         let transaction = session.begin().await?;
+        transaction.query(statements::INTAKE_LOCK, &[]).await?;
         let mut taken: Vec<Option<Taken>> = incoming.iter().map(|_| None).collect();
         for (place, one) in incoming.iter().enumerate() {
             if let Err(rejection) = &one.decoded {
@@ -170,6 +172,7 @@ pub(super) struct LetterColumns {
     pub(super) kinds: Vec<&'static str>,
     pub(super) organizations: Vec<Option<i32>>,
     pub(super) weights: Vec<i64>,
+    pub(super) replays: Vec<bool>,
 }
 
 impl Transaction<'_> {
@@ -220,6 +223,7 @@ impl Transaction<'_> {
             letters.kinds.push(kind.name());
             letters.organizations.push(Some(letter_to));
             letters.weights.push(weight as i64);
+            letters.replays.push(false);
         }
         let rows = self.query(statements::EVENTS_ADD, &columns.parameters()).await?;
         let added: BTreeSet<i64> = rows.iter().map(|row| row.get(0)).collect();
@@ -280,10 +284,11 @@ impl Transaction<'_> {
         if letters.shards.is_empty() {
             return Ok(());
         }
-        let LetterColumns { shards, positions, causes, events, kinds, organizations, weights } = letters;
+        let LetterColumns { shards, positions, causes, events, kinds, organizations, weights, replays } =
+            letters;
         self.execute(
             statements::LETTERS_ADD,
-            &[shards, positions, causes, events, kinds, organizations, weights],
+            &[shards, positions, causes, events, kinds, organizations, weights, replays],
         )
         .await?;
         Ok(())
@@ -415,5 +420,6 @@ impl LetterColumns {
         filter(&mut self.kinds, &keep);
         filter(&mut self.organizations, &keep);
         filter(&mut self.weights, &keep);
+        filter(&mut self.replays, &keep);
     }
 }

@@ -24,10 +24,7 @@ use crate::domain::{ChangeNo, EventNo, OrganizationNo, Position, Shard};
 
 impl Transaction<'_> {
     /// Plans a batch with room for `writes_max` entries, and loads the part of the world that it touches.
-    ///
-    /// # Errors
-    /// Where the database cannot be reached or refuses, or holds what cannot be read.
-    pub async fn load_world(
+    pub(super) async fn load_world(
         &self,
         catalogue: &Catalogue,
         batch: &mut Batch,
@@ -272,6 +269,9 @@ impl Wanted {
                 Work::SyncChange { change, to: Recipients::One(downstream) } => {
                     let entries = batch.plan.entries(letter, change);
                     wanted.sync_change(world, catalogue, change, entries, *downstream);
+                    if letter.replay {
+                        wanted.upstream_of_now(change, entries, *downstream);
+                    }
                 }
                 Work::SyncChange { change, to: Recipients::Shard(shard) } => {
                     for member in batch.plan.members(world, letter, change, *shard) {
@@ -307,6 +307,15 @@ impl Wanted {
             Edit::Snapshot { .. } => {
                 self.categories.insert((organization, category));
             }
+        }
+    }
+
+    /// A change that is replayed brings what the upstream has now, whatever it says itself.
+    fn upstream_of_now(&mut self, change: &Change, entries: &[(Key, Effect)], downstream: OrganizationNo) {
+        let (upstream, category) = (change.organization, change.category);
+        for (key, _) in entries {
+            self.keys.insert((upstream, category, Key::clone(key)));
+            self.declined.insert(Declined { downstream, upstream, category, key: Key::clone(key) });
         }
     }
 

@@ -23,7 +23,38 @@ use crate::domain::catalogue::{Catalogue, Kind, Reach};
 pub struct Store {
     pool: Pool,
     config: tokio_postgres::Config,
-    statements_run: Arc<AtomicU64>,
+    counted: Counted,
+}
+
+/// What is common to all statements of a store.
+#[derive(Debug, Clone)]
+struct Counted {
+    /// How many have been run.
+    statements: Arc<AtomicU64>,
+    /// How long the server may take to answer one. It ends a statement by itself before that: a server that
+    /// does not, or a network that brings nothing any more, would be waited for without end.
+    answer_timeout: Duration,
+}
+
+/// How much longer than a statement may run its answer may take.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+
+impl Counted {
+    /// What a server answers to a statement, in time.
+    async fn answer<T>(
+        &self,
+        failed: impl FnOnce(tokio_postgres::Error) -> StoreError,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, StoreError> {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        match tokio::time::timeout(self.answer_timeout, answer).await {
+            Ok(answer) => answer.map_err(failed),
+            Err(_) => {
+                let seconds = self.answer_timeout.as_secs();
+                Err(StoreError::Unreachable(format!("the server has not answered for {seconds} s")))
+            }
+        }
+    }
 }
 
 mod embedded {
@@ -44,6 +75,8 @@ impl Store {
             .expose()
             .parse()
             .map_err(|error: tokio_postgres::Error| StoreError::Refused(error.to_string()))?;
+        let counted =
+            Counted { statements: Arc::default(), answer_timeout: options.statement_timeout + ANSWER_GRACE };
         let DatabaseConfig { statement_timeout, lock_timeout, idle_in_transaction_timeout, .. } = options;
         let session = format!(
             "-c search_path=channel_sync,pg_catalog -c plan_cache_mode=force_custom_plan -c jit=off -c timezone=UTC \
@@ -60,6 +93,8 @@ impl Store {
             .options(session)
             .connect_timeout(options.connect_timeout)
             .keepalives_idle(Duration::from_secs(30))
+            .keepalives_interval(Duration::from_secs(10))
+            .keepalives_retries(3)
             .tcp_user_timeout(Duration::from_secs(60));
         if config.get_application_name().is_none() {
             config.application_name("channel-sync");
@@ -74,7 +109,7 @@ impl Store {
             .recycle_timeout(Some(options.connect_timeout))
             .build()
             .map_err(|error| StoreError::Unreachable(error.to_string()))?;
-        Ok(Self { pool, config, statements_run: Arc::default() })
+        Ok(Self { pool, config, counted })
     }
 
     /// A session of the pool.
@@ -83,7 +118,7 @@ impl Store {
     /// Where none can be had in time.
     pub async fn session(&self) -> Result<Session, StoreError> {
         let client = self.pool.get().await?;
-        Ok(Session { client, statements_run: Arc::clone(&self.statements_run) })
+        Ok(Session { client, counted: self.counted.clone() })
     }
 
     /// Whether the database answers.
@@ -99,7 +134,7 @@ impl Store {
 
     /// How many statements have been run so far, through whatever session.
     pub fn statements_run(&self) -> u64 {
-        self.statements_run.load(Ordering::Relaxed)
+        self.counted.statements.load(Ordering::Relaxed)
     }
 
     pub(super) fn config(&self) -> &tokio_postgres::Config {
@@ -208,20 +243,21 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Counts a statement, and prepares it, once a connection.
-async fn prepare(
+/// Runs a statement, prepared once a connection.
+async fn run<T>(
     client: &impl GenericClient,
+    counted: &Counted,
     statement: Statement,
-    statements_run: &AtomicU64,
-) -> Result<tokio_postgres::Statement, StoreError> {
-    statements_run.fetch_add(1, Ordering::Relaxed);
-    client.prepare_cached(statement.text).await.map_err(|source| statement.failed(source))
+    answer: impl AsyncFnOnce(tokio_postgres::Statement) -> Result<T, tokio_postgres::Error>,
+) -> Result<T, StoreError> {
+    let answer = async { answer(client.prepare_cached(statement.text).await?).await };
+    counted.answer(|source| statement.failed(source), answer).await
 }
 
 /// A session: one connection, for as long as it is held.
 pub struct Session {
     client: deadpool_postgres::Client,
-    statements_run: Arc<AtomicU64>,
+    counted: Counted,
 }
 
 impl Session {
@@ -230,12 +266,9 @@ impl Session {
     /// # Errors
     /// Where the connection is lost.
     pub async fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
-        let inner = self
-            .client
-            .transaction()
-            .await
-            .map_err(|source| StoreError::Statement { statement: "begin", source })?;
-        Ok(Transaction { inner, statements_run: &self.statements_run })
+        let failed = |source| StoreError::Statement { statement: "begin", source };
+        let inner = self.counted.answer(failed, self.client.transaction()).await?;
+        Ok(Transaction { inner, counted: &self.counted })
     }
 
     /// Runs a statement outside a transaction.
@@ -247,15 +280,16 @@ impl Session {
         statement: Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let prepared = prepare(&self.client, statement, &self.statements_run).await?;
-        self.client.query(&prepared, parameters).await.map_err(|source| statement.failed(source))
+        let client = &self.client;
+        let answer = async |prepared| client.query(&prepared, parameters).await;
+        run(client, &self.counted, statement, answer).await
     }
 }
 
 /// A transaction. Statements may be under way at once: they go out in the order in which they are polled.
 pub struct Transaction<'a> {
     inner: deadpool_postgres::Transaction<'a>,
-    statements_run: &'a AtomicU64,
+    counted: &'a Counted,
 }
 
 impl Transaction<'_> {
@@ -264,8 +298,8 @@ impl Transaction<'_> {
         statement: Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let prepared = prepare(&self.inner, statement, self.statements_run).await?;
-        self.inner.query(&prepared, parameters).await.map_err(|source| statement.failed(source))
+        let answer = async |prepared| self.inner.query(&prepared, parameters).await;
+        run(&self.inner, self.counted, statement, answer).await
     }
 
     pub(super) async fn execute(
@@ -273,8 +307,8 @@ impl Transaction<'_> {
         statement: Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, StoreError> {
-        let prepared = prepare(&self.inner, statement, self.statements_run).await?;
-        self.inner.execute(&prepared, parameters).await.map_err(|source| statement.failed(source))
+        let answer = async |prepared| self.inner.execute(&prepared, parameters).await;
+        run(&self.inner, self.counted, statement, answer).await
     }
 
     pub(super) async fn query_unless<const N: usize>(
@@ -295,12 +329,46 @@ impl Transaction<'_> {
         if not_needed { Ok(0) } else { self.execute(statement, &parameters).await }
     }
 
+    /// Begins a part of the transaction that can be undone by itself.
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub async fn savepoint(&self) -> Result<(), StoreError> {
+        self.control("savepoint part").await
+    }
+
+    /// Keeps what was done since the last [`Transaction::savepoint`].
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub async fn release_savepoint(&self) -> Result<(), StoreError> {
+        self.control("release savepoint part").await
+    }
+
+    /// Undoes what was done since the last [`Transaction::savepoint`]; the transaction goes on, also after a
+    /// statement that failed.
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub async fn roll_back_to_savepoint(&self) -> Result<(), StoreError> {
+        self.control("rollback to savepoint part; release savepoint part").await
+    }
+
+    async fn control(&self, statement: &'static str) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Statement { statement, source };
+        self.counted.answer(failed, self.inner.batch_execute(statement)).await
+    }
+
     /// Makes everything that the transaction did last.
     ///
     /// # Errors
-    /// Where the connection is lost; it is then not known whether the transaction took effect.
+    /// Where a statement of it has failed, or the connection is lost; in the latter case it is not known whether
+    /// the transaction took effect.
     pub async fn commit(self) -> Result<(), StoreError> {
         let failed = |source| StoreError::Statement { statement: "commit", source };
-        self.inner.commit().await.map_err(failed)
+        // The library takes the server's "ROLLBACK" for a commit that went well. In a transaction that an
+        // earlier error has aborted, this fails.
+        self.counted.answer(failed, self.inner.batch_execute("select")).await?;
+        self.counted.answer(failed, self.inner.commit()).await
     }
 }

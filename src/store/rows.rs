@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use super::error::StoreError;
 use crate::domain::mailbox::JobKind;
 use crate::domain::partnership::{Beginning, Mode, Partnership, Status, Terms};
-use crate::domain::{ChangeNo, OrganizationNo};
+use crate::domain::{ChangeNo, EventNo, OrganizationNo};
 
 /// An enumeration of the schema, by the names that it has there.
 pub(super) trait Named: Copy + PartialEq + 'static {
@@ -73,6 +73,7 @@ pub(super) fn partnership(row: &Row) -> Result<Partnership, StoreError> {
         },
         since: ChangeNo(row.get("since_change_no")),
         version: row.get("version"),
+        event: row.get::<_, Option<i64>>("event_no").map(EventNo),
     })
 }
 

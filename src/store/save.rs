@@ -112,6 +112,7 @@ impl Transaction<'_> {
         let modes: Vec<&str> = all.iter().map(|one| one.mode().name()).collect();
         let since: Vec<i64> = all.iter().map(|one| one.since.0).collect();
         let versions: Vec<Option<i64>> = all.iter().map(|one| one.version).collect();
+        let events: Vec<Option<i64>> = all.iter().map(|one| one.event.map(|no| no.0)).collect();
 
         let category_versions: Vec<i64> = writes.versions.iter().map(|(_, _, version)| *version).collect();
         let seen: Vec<_> = writes.versions.iter().map(|(no, category, _)| (*no, *category)).collect();
@@ -133,7 +134,8 @@ impl Transaction<'_> {
                     &edit,
                     &modes,
                     &since,
-                    &versions
+                    &versions,
+                    &events
                 ],
             ),
             self.execute_unless(
@@ -213,6 +215,7 @@ impl Transaction<'_> {
             letters.kinds.push(kind.name());
             letters.organizations.push(organization);
             letters.weights.push(weights.get(&cause).copied().unwrap_or(letter.weight));
+            letters.replays.push(letter.replay);
         }
         let gone: Vec<i64> = done.letters_done.iter().map(|no| no.0).collect();
         together!(
@@ -257,6 +260,7 @@ impl Transaction<'_> {
                 &counts(|counts| counts.unchanged),
                 &counts(|counts| counts.kept_own),
                 &counts(|counts| counts.declined),
+                &counts(|counts| counts.overtaken),
                 &weights,
             ],
         )
@@ -298,6 +302,7 @@ impl Transaction<'_> {
         let unchanged: Vec<i32> = jobs.iter().map(|job| job.counts.unchanged).collect();
         let kept_own: Vec<i32> = jobs.iter().map(|job| job.counts.kept_own).collect();
         let declined: Vec<i32> = jobs.iter().map(|job| job.counts.declined).collect();
+        let overtaken: Vec<i32> = jobs.iter().map(|job| job.counts.overtaken).collect();
         let errors: Vec<Option<&str>> = jobs
             .iter()
             .map(|job| found_wrong.get(&job.event).filter(|_| job.rejected).map(|(_, reason)| &**reason))
@@ -338,6 +343,7 @@ impl Transaction<'_> {
                     &declined,
                     &skipped,
                     &errors,
+                    &overtaken,
                 ],
             ),
             self.execute_unless(

@@ -1,5 +1,7 @@
 //! The statements by name. Each is a file in `sql/`, whose header says why, by which index, what it locks.
 
+use tokio_postgres::error::SqlState;
+
 use super::error::StoreError;
 
 /// A statement and its name, which error messages and logs give.
@@ -14,7 +16,12 @@ pub struct Statement {
 impl Statement {
     /// What it means that the server refused it, or that the connection was lost.
     pub(super) fn failed(self, source: tokio_postgres::Error) -> StoreError {
-        StoreError::Statement { statement: self.name, source }
+        match source.as_db_error() {
+            Some(error) if *error.code() == SqlState::LOCK_NOT_AVAILABLE => {
+                StoreError::LockTimeout { statement: self.name, reason: error.message().to_owned() }
+            }
+            _ => StoreError::Statement { statement: self.name, source },
+        }
     }
 }
 
@@ -33,18 +40,23 @@ statements! {
     CATEGORIES_WAITING = "categories_waiting",
     CHANGES_ADD = "changes_add",
     CHANGES_LOAD = "changes_load",
+    DECLINED_BUSY = "declined_busy",
     DECLINED_LOAD = "declined_load",
     DECLINED_LOAD_PARTS = "declined_load_parts",
     DECLINED_PUT = "declined_put",
     DECLINED_REMOVE = "declined_remove",
     EVENTS_ADD = "events_add",
+    EVENTS_BUSY = "events_busy",
     EVENTS_CONTENT = "events_content",
     EVENTS_LOAD = "events_load",
     EVENTS_SETTLE = "events_settle",
+    INTAKE_LOCK = "intake_lock",
     JOBS_ADD = "jobs_add",
     JOBS_GIVE_UP = "jobs_give_up",
+    LETTERS_BLAMED = "letters_blamed",
+    LETTERS_BUSY = "letters_busy",
+    LETTERS_FIRST = "letters_first",
     LETTERS_ADD = "letters_add",
-    LETTERS_AT = "letters_at",
     LETTERS_BEHIND = "letters_behind",
     LETTERS_CUT = "letters_cut",
     LETTERS_FIRST_PARTNERSHIP = "letters_first_partnership",
@@ -61,19 +73,23 @@ statements! {
     LIST_PARTNERSHIPS = "list_partnerships",
     LIST_REJECTED = "list_rejected",
     LIST_SETTINGS = "list_settings",
-    LOCK_TIMEOUT_SHORTEN = "lock_timeout_shorten",
+    LOCK_TIMEOUT_SET = "lock_timeout_set",
     NUMBERS_TAKE = "numbers_take",
     ORGANIZATIONS_ADD = "organizations_add",
     ORGANIZATIONS_ADVANCE = "organizations_advance",
+    ORGANIZATIONS_BUSY = "organizations_busy",
     ORGANIZATIONS_FIND = "organizations_find",
     ORGANIZATIONS_NAME = "organizations_name",
+    OVERTAKEN_LOAD = "overtaken_load",
     PARTNERSHIPS_ABOVE = "partnerships_above",
     PARTNERSHIPS_BELOW = "partnerships_below",
+    PARTNERSHIPS_BUSY = "partnerships_busy",
     PARTNERSHIPS_PUT = "partnerships_put",
     PARTNERSHIPS_REACHED = "partnerships_reached",
     REJECTED_ADD = "rejected_add",
     REJECTED_ADD_EVENTS = "rejected_add_events",
     SETTINGS_ARCHIVE = "settings_archive",
+    SETTINGS_BUSY = "settings_busy",
     SETTINGS_COUNT = "settings_count",
     SETTINGS_LOAD = "settings_load",
     SETTINGS_LOAD_CATEGORIES = "settings_load_categories",
@@ -98,6 +114,7 @@ statements! {
     STATUS_REJECTED = "status_rejected",
     STATUS_TROUBLES = "status_troubles",
     VALUES_ADD = "values_add",
+    VERSIONS_BUSY = "versions_busy",
     VERSIONS_LOAD = "versions_load",
     VERSIONS_PUT = "versions_put",
 }

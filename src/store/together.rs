@@ -40,6 +40,7 @@ macro_rules! tuples {
 
 tuples!(A B);
 tuples!(A B C);
+tuples!(A B C D E F);
 tuples!(A B C D E F G);
 
 /// The first error that is not only the echo of another.

@@ -28,6 +28,10 @@ pub(super) fn skipped_text(skipped: Skipped, names: &HashMap<OrganizationNo, Str
             format!("the mode changes from {} to {}; a reconcile follows", before.name(), mode.name())
         }
         Skipped::Superseded { last } => format!("version {last} was seen before"),
+        Skipped::Overtaken => "something newer has written these entries since".to_owned(),
+        Skipped::FlagsSetSince => "a later event has set the flags since".to_owned(),
+        Skipped::TakenInSince => "a reconcile has taken the change in since".to_owned(),
+        Skipped::NotReached => "the rules take nothing from the change any more".to_owned(),
         Skipped::Locked { by } => format!("the settings are locked by {}", name_of(by, names)),
     }
 }

@@ -294,7 +294,7 @@ mod lining_up {
         let Work::SyncChange { change, .. } = shared.work else { panic!() };
         let to_pac = FollowUp::SyncChange(change.no, Recipients::One(pac));
         let (position, event, weight) = (shared.position, shared.event, 2);
-        assert_eq!(done.letters_new, [NewLetter { position, event, work: to_pac, weight }]);
+        assert_eq!(done.letters_new, [NewLetter { position, event, work: to_pac, weight, replay: false }]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod mailbox;
 mod modes;
 mod policy;
 mod properties;
+mod replay;
 mod retry;
 mod rules;
 mod scenario;

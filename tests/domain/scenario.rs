@@ -84,6 +84,44 @@ impl Scenario {
         self
     }
 
+    /// These events happen, one after the other, while every job of this organization fails for good.
+    #[track_caller]
+    pub(crate) fn when_failing(mut self, organization: &str, events: &str) -> Self {
+        let organization = self.model.organization(organization);
+        for line in meaningful(events) {
+            self.model.publish(event(line));
+            self.model.settle_failing(organization);
+        }
+        self
+    }
+
+    /// All jobs that were given up are replayed, in their order.
+    #[track_caller]
+    pub(crate) fn when_all_are_replayed(mut self) -> Self {
+        let given_up = std::mem::take(&mut self.model.given_up);
+        assert!(!given_up.is_empty(), "nothing was given up");
+        for letter in given_up {
+            self.model.replay(letter);
+        }
+        self.jobs_before = self.model.jobs.len();
+        self.model.settle();
+        self
+    }
+
+    /// The job of this kind that was done for an event in an organization is replayed.
+    #[track_caller]
+    pub(crate) fn when_done_again(mut self, event: &str, kind: JobKind, organization: &str) -> Self {
+        let event = self.model.event_no(event).expect("an event of this scenario");
+        let organization = self.model.organization(organization);
+        let is_it =
+            |job: &&JobDone| job.event == event && job.kind == kind && job.organization == organization;
+        let job = self.model.jobs.iter().find(is_it).expect("a job that was done").clone();
+        self.model.replay_done(&job);
+        self.jobs_before = self.model.jobs.len();
+        self.model.settle();
+        self
+    }
+
     /// The change that an event made in an organization is brought into a downstream once more.
     #[track_caller]
     pub(crate) fn when_replayed(mut self, event: &str, organization: &str, downstream: &str) -> Self {
@@ -310,6 +348,7 @@ fn show_job(model: &Model, job: &JobDone) -> String {
         ("unchanged", job.counts.unchanged),
         ("kept-own", job.counts.kept_own),
         ("declined", job.counts.declined),
+        ("overtaken", job.counts.overtaken),
     ];
     let mut parts: Vec<String> = counts
         .iter()
@@ -329,6 +368,10 @@ fn show_job(model: &Model, job: &JobDone) -> String {
                 format!("{} to {}, reconcile follows", before.name(), mode.name())
             }
             Skipped::Superseded { last } => format!("skipped superseded by v{last}"),
+            Skipped::Overtaken => "skipped overtaken".to_owned(),
+            Skipped::FlagsSetSince => "skipped flags-set-since".to_owned(),
+            Skipped::TakenInSince => "skipped taken-in-since".to_owned(),
+            Skipped::NotReached => "skipped not-reached".to_owned(),
             Skipped::Locked { by } => format!("skipped locked by {}", model.organization_name(by)),
         });
     }

@@ -1,6 +1,8 @@
 //! What is too much for one transaction is cut: no batch writes more than it may, and the outcome is as if it
 //! had been one.
 
+use std::time::Duration;
+
 use channel_sync::flow::executor::BatchLimits;
 use serde_json::{Map, Value, json};
 
@@ -10,11 +12,13 @@ use crate::sequences::{is_taken_in, of_sequence, pretty_eq, stored_state};
 use crate::steps::Steps;
 use crate::support::events::{edit, event, partnership, snapshot};
 
-const DEFAULT: BatchLimits = BatchLimits { letters_max: 1000, writes_max: 20_000 };
+/// The batches of the default configuration.
+const DEFAULT: BatchLimits =
+    BatchLimits { letters_max: 1000, writes_max: 20_000, lock_timeout: Duration::from_millis(20) };
 
 /// Room for so many entries in a batch.
 fn room(writes_max: usize) -> BatchLimits {
-    BatchLimits { letters_max: 1000, writes_max }
+    BatchLimits { writes_max, ..DEFAULT }
 }
 
 /// So many entries `prefix0001`, `prefix0002`, … of one value.
@@ -70,7 +74,7 @@ async fn sequences_end_as_the_model_does_where_there_is_room_for_two_entries() {
 
 #[tokio::test]
 async fn sequences_end_as_the_model_does_where_there_is_room_for_nine_entries_and_three_letters() {
-    sequences_come_to_the_same(215, BatchLimits { letters_max: 3, writes_max: 9 }).await;
+    sequences_come_to_the_same(215, BatchLimits { letters_max: 3, ..room(9) }).await;
 }
 
 #[tokio::test]

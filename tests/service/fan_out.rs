@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::database::Database;
 use crate::support::events::{edit, partnership};
-use crate::support::platform::{Platform, RETRY, lines};
+use crate::support::platform::{LOCK_TIMEOUT, Platform, RETRY, lines};
 
 fn partners(count: usize) -> Vec<Message> {
     (0..count)
@@ -49,7 +49,7 @@ async fn statements_for(partner_count: usize) -> u64 {
     let database = Database::create().await;
     let store = database.store();
     let catalogue = Arc::new(Catalogue::parse(BUILT_IN).unwrap());
-    let limits = BatchLimits { letters_max: 1000, writes_max: 20_000 };
+    let limits = BatchLimits { letters_max: 1000, writes_max: 20_000, lock_timeout: LOCK_TIMEOUT };
     let executor = Executor::new(store.clone(), Arc::clone(&catalogue), limits, RETRY);
     let ingest = Ingest::new(store.clone(), catalogue, Limits::default());
 

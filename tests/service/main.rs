@@ -17,3 +17,4 @@ mod rules;
 mod sequences;
 mod statements;
 mod steps;
+mod trouble;

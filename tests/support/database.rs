@@ -1,7 +1,5 @@
 //! A database of its own for each test, cloned from a template that is migrated once.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,7 +8,7 @@ use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::store::Store;
 use tokio_postgres::{Client, NoTls};
 
-/// The migrations that make the template's schema: others make another template.
+/// Where the schema that the template holds is written down: another one makes another template.
 const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/migrations");
 
 /// The lock under which a template is made: one test program at a time.
@@ -74,8 +72,9 @@ pub async fn admin_client() -> Client {
 
 /// The name of the migrated template, which is made where it is not there yet.
 async fn template(admin: &Client) -> String {
+    // Another schema makes another template.
     let mut hash = DefaultHasher::new();
-    (migrations(), BUILT_IN).hash(&mut hash);
+    (schema(), BUILT_IN).hash(&mut hash);
     let name = format!("channel_sync_template_{:x}", hash.finish());
     run(admin, &format!("select pg_advisory_lock({TEMPLATE_LOCK})")).await;
     let known = admin.query_opt("select from pg_database where datname = $1", &[&name]).await.unwrap();
@@ -96,21 +95,20 @@ async fn template(admin: &Client) -> String {
     name
 }
 
-/// All migrations, by the names of their files.
-fn migrations() -> BTreeMap<OsString, String> {
-    let files = std::fs::read_dir(MIGRATIONS).expect("read the folder of the migrations");
+/// The text of all migrations, in the order of their names.
+fn schema() -> Vec<(String, String)> {
+    let files = std::fs::read_dir(MIGRATIONS).expect("the folder of the migrations").map(|file| {
+        let file = file.expect("a migration");
+        let text = std::fs::read_to_string(file.path()).expect("a migration is UTF-8");
+        (file.file_name().to_string_lossy().into_owned(), text)
+    });
+    let mut files: Vec<(String, String)> = files.collect();
+    files.sort();
     files
-        .map(|file| {
-            let file = file.unwrap();
-            (file.file_name(), std::fs::read_to_string(file.path()).unwrap())
-        })
-        .collect()
 }
 
 fn store(url: &str) -> Store {
-    // Tests that lock a row should not wait long for what they know.
-    let environment = [("DATABASE_URL", url), ("CHANNEL_SYNC__DATABASE__LOCK_TIMEOUT_MS", "100")];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let environment = [("DATABASE_URL".to_owned(), url.to_owned())];
     Store::new(&Config::load(None, environment.into_iter()).unwrap().database).unwrap()
 }
 

@@ -23,11 +23,12 @@ use std::sync::Arc;
 use channel_sync::domain::catalogue::{Catalogue, CategoryId, Reach};
 use channel_sync::domain::decide::{Displaced, lock_holder};
 use channel_sync::domain::mailbox::{
-    Batch, Cut, Done, FollowUp, JobDone, JobPart, Letter, LetterNo, NewLetter, Progress, Recipients,
+    Batch, Cut, Done, FollowUp, JobDone, JobKind, JobPart, Letter, LetterNo, NewLetter, Progress, Recipients,
     Reconcile, Verdict, Work, members, numbers_needed, work,
 };
 use channel_sync::domain::partnership::{Mode, Onboarding, Partnership, Terms};
 use channel_sync::domain::plan::Plan;
+use channel_sync::domain::replay::Overtaken;
 use channel_sync::domain::setting::{self, Change, Entry, Key, ValueId};
 use channel_sync::domain::world::Reached;
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard, World};
@@ -122,6 +123,8 @@ pub(crate) struct Model {
     pub(crate) writes_max: Option<usize>,
     /// What parts of jobs displaced that are not done yet.
     displaced: HashMap<(CauseNo, OrganizationNo), Vec<Displaced>>,
+    /// Letters whose jobs failed and were given up, in the order in which they were.
+    pub(crate) given_up: Vec<Letter>,
     organizations: Vec<String>,
     values: Vec<String>,
     /// The last number drawn: events and changes draw from one sequence.
@@ -146,6 +149,7 @@ impl Model {
             shards: 3,
             writes_max: None,
             displaced: HashMap::new(),
+            given_up: Vec::new(),
             organizations: Vec::new(),
             values: Vec::new(),
             last_number: 0,
@@ -312,8 +316,8 @@ impl Model {
         weight: i64,
     ) -> LetterNo {
         let no = self.next_letter();
-        let progress = Progress::NotBegun;
-        self.letters.insert(no, Letter { no, position, event, work, progress, weight });
+        let (replay, progress) = (false, Progress::NotBegun);
+        self.letters.insert(no, Letter { no, position, event, work, replay, progress, weight });
         no
     }
 
@@ -352,8 +356,9 @@ impl Model {
     pub(crate) fn given_partnership(&mut self, upstream: &str, downstream: &str, terms: Terms) {
         let upstream = self.organization(upstream);
         let downstream = self.organization(downstream);
-        let since = ChangeNo(0);
-        self.world.load_partnership(Partnership { upstream, downstream, terms, since, version: None });
+        let (since, version, event) = (ChangeNo(0), None, None);
+        let partnership = Partnership { upstream, downstream, terms, since, version, event };
+        self.world.load_partnership(partnership);
 
         let shard = downstream.shard();
         let reached = reached(&self.world, upstream, shard);
@@ -465,7 +470,7 @@ impl Model {
             batch.held.extend(
                 self.concerned(letter).into_iter().filter(|organization| is_behind(*organization, letter)),
             );
-            if letter.work.reads().is_some_and(|upstream| is_behind(upstream, letter)) {
+            if letter.reads().is_some_and(|upstream| is_behind(upstream, letter)) {
                 batch.waiting.insert(letter.no);
             }
         }
@@ -474,6 +479,8 @@ impl Model {
             .filter(|letter| matches!(letter.work, Work::PartnershipChange { .. }))
             .map(|letter| letter.position)
             .min();
+        let replays = inside.iter().filter(|letter| letter.replay);
+        batch.overtaken = replays.map(|letter| (letter.no, self.overtaken(letter))).collect();
         batch.letters = inside.into_iter().cloned().collect();
         if let Some(writes_max) = self.writes_max {
             batch.plan = Plan::of(&self.world, &self.catalogue, &batch, writes_max);
@@ -516,7 +523,7 @@ impl Model {
             assert_ne!(letter.progress, *progress, "a part was done that got nowhere: {letter:?}");
             (letter.progress, letter.weight) = (progress.clone(), *weight);
         }
-        for NewLetter { position, event, work, weight } in &done.letters_new {
+        for NewLetter { position, event, work, weight, replay } in &done.letters_new {
             let work = match *work {
                 FollowUp::SyncChange(no, to) => {
                     Work::SyncChange { change: Arc::new(self.changes[&no].clone()), to }
@@ -524,7 +531,10 @@ impl Model {
                 FollowUp::Reconcile(no, _) => Work::Reconcile(self.reconciles[&no]),
             };
             let weight = if let Work::Reconcile(_) = work { self.weight(&work) } else { *weight };
-            self.put_weighed_letter(*position, *event, work, weight);
+            let no = self.put_weighed_letter(*position, *event, work, weight);
+            if let Some(letter) = self.letters.get_mut(&no) {
+                letter.replay = *replay;
+            }
         }
         for (event, verdict) in &done.verdicts {
             if let Some(published) = self.events.get_mut(event) {
@@ -547,6 +557,94 @@ impl Model {
         let change = Arc::new(self.changes[&change].clone());
         let to = Recipients::One(self.organization(downstream));
         self.put_letter(Position(change.event.0), change.event, Work::SyncChange { change, to });
+    }
+}
+
+// Jobs that are given up, and replayed.
+impl Model {
+    /// The job of this letter to one organization fails for good.
+    pub(crate) fn give_up(&mut self, no: LetterNo) {
+        let letter = self.letters.remove(&no).expect("a letter that waits");
+        assert!(letter.work.organization().is_some(), "a letter to many is split before one of it fails");
+        self.given_up.push(letter);
+    }
+
+    /// Works off all letters in order, but every job of this organization fails for good.
+    pub(crate) fn settle_failing(&mut self, failing: OrganizationNo) {
+        while let Some(letter) = self.letters.values().min_by_key(|letter| letter.turn()) {
+            let no = letter.no;
+            if !self.concerned(letter).contains(&failing) {
+                self.run_batch(&[no]);
+            } else if letter.work.organization().is_some() {
+                self.give_up(no);
+            } else {
+                self.split(no);
+            }
+        }
+    }
+
+    /// Puts the letter of a job that was given up back into its mailbox, as a replay.
+    pub(crate) fn replay(&mut self, letter: Letter) -> LetterNo {
+        let no = self.put_letter(Position(letter.event.0), letter.event, letter.work);
+        self.letters.get_mut(&no).unwrap().replay = true;
+        no
+    }
+
+    /// Puts the letter of a sync-change or reconcile that was done back into its mailbox, as a replay.
+    pub(crate) fn replay_done(&mut self, job: &JobDone) -> LetterNo {
+        let place = self.jobs.iter().position(|done| done == job).expect("a job that was done");
+        self.jobs.remove(place);
+        let cause = ChangeNo(job.cause.0);
+        let work = match job.kind {
+            JobKind::SyncChange => {
+                let change = Arc::new(self.changes[&cause].clone());
+                Work::SyncChange { change, to: Recipients::One(job.organization) }
+            }
+            JobKind::Reconcile => Work::Reconcile(self.reconciles[&cause]),
+            JobKind::OwnChange | JobKind::PartnershipChange => panic!("not done twice: {job:?}"),
+        };
+        let no = self.put_letter(Position(job.event.0), job.event, work);
+        self.letters.get_mut(&no).unwrap().replay = true;
+        no
+    }
+
+    /// What is newer than a letter that is a replay: what `overtaken_load` finds in the database.
+    fn overtaken(&self, letter: &Letter) -> Overtaken {
+        let mut overtaken = Overtaken::default();
+        let organization = letter.work.organization().expect("a replay goes to one organization");
+        let done = self
+            .jobs
+            .iter()
+            .filter(|job| job.organization == organization && job.event > letter.event && !job.rejected);
+        for job in done {
+            let changed = job.counts.added + job.counts.changed + job.counts.removed > 0;
+            match job.kind {
+                JobKind::OwnChange if self.verdict(job.event) == Some(&Verdict::Applied) => {
+                    let Event::Setting(event) = &self.events[&job.event].event else { continue };
+                    let category = self.category(&event.category);
+                    match &event.edit {
+                        Edit::Changes(changes) => {
+                            for (key, _) in changes {
+                                overtaken.add(category, Arc::from(&**key));
+                            }
+                        }
+                        Edit::Snapshot { .. } => overtaken.add_category(category),
+                    }
+                }
+                JobKind::SyncChange if changed => {
+                    let change = &self.changes[&ChangeNo(job.cause.0)];
+                    for (key, _) in change.entries.iter() {
+                        overtaken.add(change.category, Key::clone(key));
+                    }
+                }
+                JobKind::Reconcile if changed => overtaken.add_everything(),
+                JobKind::OwnChange
+                | JobKind::PartnershipChange
+                | JobKind::SyncChange
+                | JobKind::Reconcile => {}
+            }
+        }
+        overtaken
     }
 }
 

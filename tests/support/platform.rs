@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use channel_sync::broker::Publisher;
 use channel_sync::config::Config;
@@ -17,6 +18,9 @@ use super::events::{SOURCE, edit};
 
 /// How failing jobs are tried again: thrice, and so soon that a test can wait for it.
 pub const RETRY: RetryPolicy = RetryPolicy { attempts_max: 3, delay_ms_min: 1, delay_ms_max: 10 };
+
+/// How long an executor of a test waits for rows that somebody else has locked.
+pub const LOCK_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// The servers of a test, with the service running.
 pub struct Platform {

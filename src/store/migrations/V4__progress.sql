@@ -48,17 +48,21 @@ alter table letter
     add column unchanged int,
     add column kept_own int,
     add column declined int,
+    add column overtaken int,
     add constraint letter_progress_check check (
-        num_nulls(after_category, after_key, added, changed, removed, unchanged, kept_own, declined) in (0, 8)
+        num_nulls(after_category, after_key, added, changed, removed, unchanged, kept_own, declined,
+                  overtaken) in (0, 9)
         and (after_category is null or organization_no is not null));
 
 -- A letter to a shard no longer stands for those whom it has reached.
 create or replace view waiting_job as
-select l.cause_no, l.organization_no, l.event_no, l.kind, l.attempts, l.last_error, l.created_at, l.run_at
+select l.cause_no, l.organization_no, l.event_no, l.kind, l.attempts, l.last_error, l.created_at, l.run_at,
+       l.attempts_before
   from letter l
  where l.organization_no is not null
 union all
-select l.cause_no, p.downstream_no, l.event_no, l.kind, l.attempts, l.last_error, l.created_at, l.run_at
+select l.cause_no, p.downstream_no, l.event_no, l.kind, l.attempts, l.last_error, l.created_at, l.run_at,
+       l.attempts_before
   from letter l
   join change c on c.change_no = l.cause_no
   join partnership p

@@ -10,11 +10,12 @@ update letter l
        unchanged = c.unchanged,
        kept_own = c.kept_own,
        declined = c.declined,
+       overtaken = c.overtaken,
        weight = c.weight,
        attempts = 0,
        last_error = null
   from unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::int[], $6::int[], $7::int[], $8::int[],
-              $9::int[], $10::int[], $11::bigint[])
+              $9::int[], $10::int[], $11::int[], $12::bigint[])
        c (letter_no, after_member_no, after_category, after_key, added, changed, removed, unchanged, kept_own,
-          declined, weight)
+          declined, overtaken, weight)
  where l.letter_no = c.letter_no

@@ -14,3 +14,4 @@ select l.shard, l.position, l.cause_no, l.event_no, l.kind, p.downstream_no,
    and p.mode <> 'off'
  where l.letter_no = $1
  order by p.downstream_no
+returning letter_no, organization_no

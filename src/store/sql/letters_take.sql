@@ -1,12 +1,12 @@
 -- The first due letters of each shard that this transaction has locked: as many as $2, and as weigh $3
--- together; at least one a shard. Always the first of a shard, without gaps but for letters that are not
--- due, whose organizations are held (letters_held). Index: letter_order.
+-- together; at least one a shard. Always the first of a shard, without gaps but for those of organizations that
+-- are held ($4), which letters that are not due are of. Index: letter_order.
 -- What a letter weighs here is what it takes to load it. A heavy one is worked off in parts, so it counts for
 -- no more than an eighth, and leaves room for those behind it; letters of one cause share what they say; and
 -- a reconcile says nothing.
-select l.letter_no, l.position, l.cause_no, l.event_no, l.kind::text, l.organization_no, l.shard, l.attempts,
-       l.weight, l.after_member_no, l.after_category, l.after_key, l.added, l.changed, l.removed, l.unchanged,
-       l.kept_own, l.declined
+select l.letter_no, l.position, l.cause_no, l.event_no, l.kind::text, l.organization_no, l.shard,
+       l.attempts_before + l.attempts as attempts, l.replay, l.weight, l.after_member_no, l.after_category,
+       l.after_key, l.added, l.changed, l.removed, l.unchanged, l.kept_own, l.declined, l.overtaken
   from unnest($1::smallint[]) s (shard)
  cross join lateral (
        select d.*, sum(d.counted) over (order by d.position, d.cause_no, d.letter_no) - d.counted as before
@@ -22,6 +22,7 @@ select l.letter_no, l.position, l.cause_no, l.event_no, l.kind::text, l.organiza
                          from letter
                         where letter.shard = s.shard
                           and run_at <= now()
+                          and (organization_no is null or organization_no <> all($4::int[]))
                         order by position, cause_no, letter_no
                         limit $2) first) d
        ) l

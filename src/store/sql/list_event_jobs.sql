@@ -30,13 +30,14 @@ select j.cause_no,
        select j.cause_no, j.organization_no, j.state::text, j.attempts, j.last_error,
               jsonb_strip_nulls(jsonb_build_object(
                   'added', j.added, 'changed', j.changed, 'removed', j.removed, 'unchanged', j.unchanged,
-                  'kept_own', j.kept_own, 'declined', nullif(j.declined, 0), 'skipped', j.skipped)) as result,
+                  'kept_own', j.kept_own, 'declined', nullif(j.declined, 0),
+                  'overtaken', nullif(j.overtaken, 0), 'skipped', j.skipped)) as result,
               null::timestamptz as run_at, j.finished_at
          from cause
          join job j using (cause_no)
        union all
        select w.cause_no, w.organization_no, case when w.attempts > 0 then 'retrying' else 'pending' end,
-              w.attempts, w.last_error, null, w.run_at, null
+              w.attempts_before + w.attempts, w.last_error, null, w.run_at, null
          from waiting_job w
         where w.event_no = $1
         order by cause_no, organization_no

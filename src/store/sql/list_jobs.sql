@@ -28,7 +28,8 @@ select j.cause_no,
        (select j.cause_no, j.organization_no, j.state::text, j.attempts, j.last_error,
                jsonb_strip_nulls(jsonb_build_object(
                    'added', j.added, 'changed', j.changed, 'removed', j.removed, 'unchanged', j.unchanged,
-                   'kept_own', j.kept_own, 'declined', nullif(j.declined, 0), 'skipped', j.skipped)) as result,
+                   'kept_own', j.kept_own, 'declined', nullif(j.declined, 0),
+                   'overtaken', nullif(j.overtaken, 0), 'skipped', j.skipped)) as result,
                null::timestamptz as run_at, j.finished_at
           from job j
           left join change c on c.change_no = j.cause_no
@@ -52,7 +53,7 @@ select j.cause_no,
          limit $9)
        union all
        (select l.cause_no, l.organization_no, case when l.attempts > 0 then 'retrying' else 'pending' end,
-               l.attempts, l.last_error, null, l.run_at, null
+               l.attempts_before + l.attempts, l.last_error, null, l.run_at, null
           from letter l
          where l.organization_no is not null
            and ($1::text is null or $1 in ('pending', 'retrying'))
@@ -67,7 +68,7 @@ select j.cause_no,
          limit $9)
        union all
        (select l.cause_no, p.downstream_no, case when l.attempts > 0 then 'retrying' else 'pending' end,
-               l.attempts, l.last_error, null, l.run_at, null
+               l.attempts_before + l.attempts, l.last_error, null, l.run_at, null
           from (select *
                   from letter
                  where organization_no is null

@@ -6,5 +6,5 @@ with recursive above as (
     select p.* from partnership p join above a on p.downstream_no = a.upstream_no
 )
 select upstream_no, downstream_no, status::text, exclusive, data_sync, allow_downstream_edit, since_change_no,
-       version
+       version, event_no
   from above

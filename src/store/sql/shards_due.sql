@@ -1,4 +1,16 @@
--- Shards with due letters, and how many and how heavy these are, up to $2 a shard. Index: letter_order.
+-- Shards with due letters of organizations that are not held, and how many and how heavy these are, up to $2 a
+-- shard; none while all execution is paused. Indexes: letter_order, letter_attempted.
+with held as materialized (
+     select organization_no
+       from letter
+      where attempts > 0
+        and run_at > now()
+        and organization_no is not null
+     union
+     select organization_no
+       from pause
+      where organization_no is not null
+)
 select s.shard, l.letters, l.weight::bigint
   from (select no::smallint from generate_series(0, $1::smallint - 1) no) s (shard)
  cross join lateral (
@@ -7,7 +19,9 @@ select s.shard, l.letters, l.weight::bigint
                  from letter
                 where letter.shard = s.shard
                   and run_at <= now()
+                  and (organization_no is null or organization_no not in (select organization_no from held))
                 order by position, cause_no, letter_no
                 limit $2) first
        ) l
  where l.letters > 0
+   and not exists (select from pause where organization_no is null)
