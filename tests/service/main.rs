@@ -12,6 +12,7 @@ mod sequence;
 mod cutting;
 mod fan_out;
 mod health;
+mod limits;
 mod rejections;
 mod rules;
 mod sequences;
