@@ -15,7 +15,7 @@ use crate::broker::Link;
 use crate::config::Config;
 use crate::delay::Delays;
 use crate::flow::executor::{BatchLimits, Executor};
-use crate::flow::ingest::Ingest;
+use crate::flow::ingest::{Ingest, IntakeLimits};
 use crate::flow::replayer::Replayer;
 use crate::http::{self, Health};
 use crate::store::{Store, StoreError};
@@ -103,9 +103,13 @@ impl Service {
             Ok(())
         });
         let ingest = Ingest::new(store, catalogue, config.ingest.limits());
-        let (batch_max, trouble, stop) = (config.ingest.batch_events_max, trouble(), stop.clone());
+        let limits = IntakeLimits {
+            messages_max: config.ingest.batch_events_max,
+            bytes_max: config.ingest.batch_bytes_max,
+        };
+        let (trouble, stop) = (trouble(), stop.clone());
         service.tasks.spawn(async move {
-            ingest.run(&mut link, batch_max, trouble, stop).await.context("consume from the broker")
+            ingest.run(&mut link, limits, trouble, stop).await.context("consume from the broker")
         });
         Ok(service)
     }

@@ -82,6 +82,8 @@ pub struct BrokerConfig {
 pub struct IngestConfig {
     /// `batch_events_max`: how many messages one transaction stores; at least 1.
     pub batch_events_max: usize,
+    /// `batch_bytes_max`: how many bytes of bodies one transaction stores; a single message may have more.
+    pub batch_bytes_max: usize,
     /// `body_bytes_max`: the largest body of a message.
     pub body_bytes_max: usize,
     /// `depth_max`: the deepest nesting of JSON.
@@ -264,6 +266,7 @@ impl Reader {
         let watchdog = self.seconds("broker.watchdog_seconds", 1..=3_600);
         let ingest = IngestConfig {
             batch_events_max: self.integer("ingest.batch_events_max", 1..=10_000),
+            batch_bytes_max: self.integer("ingest.batch_bytes_max", 1_048_576..=268_435_456),
             body_bytes_max: self.integer("ingest.body_bytes_max", 1_024..=16_777_216),
             depth_max: self.integer("ingest.depth_max", 4..=64),
             entries_max: self.integer("ingest.entries_max", 1..=50_000),

@@ -43,7 +43,7 @@ use crate::domain::setting::{Edit, ValueId};
 
 pub use self::outgoing::{RawEvent, ReadEventsError, read_events, routing_key, to_message};
 pub use self::properties::Properties;
-pub use self::rejection::{Rejection, RejectionCode, UnknownRejectionCode};
+pub use self::rejection::{REASON_CHARACTERS_MAX, Rejection, RejectionCode, UnknownRejectionCode, short};
 pub use self::trace_parent::TraceParent;
 
 /// A message as it came from the broker, or goes to it.

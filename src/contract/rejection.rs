@@ -124,7 +124,7 @@ impl std::error::Error for Rejection {}
 impl Rejection {
     /// A rejection of a message whose source and id are not known (yet).
     pub(super) fn new(code: RejectionCode, reason: String) -> Self {
-        Self { code, reason: cut(&reason, REASON_CHARACTERS_MAX), source: None, id: None }
+        Self { code, reason: short(&reason), source: None, id: None }
     }
 
     pub(super) fn missing(field: impl fmt::Display, expected: impl fmt::Display) -> Self {
@@ -140,9 +140,16 @@ impl Rejection {
     }
 }
 
-/// A reason quotes what it is about; it does not repeat it whole.
-const REASON_CHARACTERS_MAX: usize = 1000;
+/// The most characters of a reason or an error, in a log record, a column, or shown to people: it quotes what
+/// it is about; it does not repeat it whole.
+pub const REASON_CHARACTERS_MAX: usize = 1000;
 const QUOTED_CHARACTERS_MAX: usize = 100;
+
+/// A reason or an error, cut off where it is longer than [`REASON_CHARACTERS_MAX`]. Whoever makes one that holds
+/// somebody else's text makes it through this.
+pub fn short(reason: &str) -> String {
+    cut(reason, REASON_CHARACTERS_MAX)
+}
 
 fn cut(text: &str, characters_max: usize) -> String {
     match text.char_indices().nth(characters_max) {

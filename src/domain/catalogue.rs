@@ -155,6 +155,12 @@ impl Catalogue {
         &self.get(id).name
     }
 
+    /// The categories that are ever synced, in the order of their names' bytes.
+    pub fn synced(&self) -> impl Iterator<Item = (CategoryId, &Category)> {
+        let all = self.by_name.values().map(|id| (*id, self.get(*id)));
+        all.filter(|(_, category)| category.reach != Reach::Never)
+    }
+
     /// All categories, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (CategoryId, &Category)> {
         self.categories.iter().enumerate().map(|(index, category)| (CategoryId(index as u16), category))

@@ -13,7 +13,7 @@ use super::catalogue::{Catalogue, CategoryId};
 use super::partnership::{Beginning, Mode, Onboarding, Partnership, Status, Terms};
 use super::policy::{self, Occurrence, Rule};
 use super::replay::Occasion;
-use super::setting::{Change, Edit, Effect, Entry, Key, ValueId};
+use super::setting::{Change, Edit, Effect, Entry, Key, Place, ValueId};
 use super::world::{Declined, World};
 use super::{EventNo, OrganizationNo};
 
@@ -34,6 +34,34 @@ pub struct Counts {
     pub declined: i32,
     /// Entries that a replay left alone, since something newer had written them.
     pub overtaken: i32,
+}
+
+impl Counts {
+    /// These and others together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            added: self.added.saturating_add(other.added),
+            changed: self.changed.saturating_add(other.changed),
+            removed: self.removed.saturating_add(other.removed),
+            unchanged: self.unchanged.saturating_add(other.unchanged),
+            kept_own: self.kept_own.saturating_add(other.kept_own),
+            declined: self.declined.saturating_add(other.declined),
+            overtaken: self.overtaken.saturating_add(other.overtaken),
+        }
+    }
+
+    /// Why nothing was done, where nothing was.
+    pub fn skipped(&self) -> Option<Skipped> {
+        let Self { added, changed, removed, unchanged, kept_own, declined, overtaken } = *self;
+        match (added | changed | removed, unchanged, kept_own, declined) {
+            (1.., _, _, _) => None,
+            _ if overtaken > 0 => Some(Skipped::Overtaken),
+            (_, 0, 1.., _) => Some(Skipped::OwnEntriesKept),
+            (_, 0, 0, 1..) => Some(Skipped::Declined),
+            _ => Some(Skipped::InStep),
+        }
+    }
 }
 
 /// An entry that a match changed or removed, and that had not come from the upstream which displaced it.
@@ -95,20 +123,6 @@ pub struct Outcome {
     pub effects: Vec<(CategoryId, Vec<(Key, Effect)>)>,
     /// What a match displaced: to be archived with the job.
     pub displaced: Vec<Displaced>,
-}
-
-impl Outcome {
-    /// Why nothing was done, where nothing was.
-    pub fn skipped(&self) -> Option<Skipped> {
-        let Counts { added, changed, removed, unchanged, kept_own, declined, overtaken } = self.counts;
-        match (added + changed + removed, unchanged, kept_own, declined) {
-            (1.., _, _, _) => None,
-            _ if overtaken > 0 => Some(Skipped::Overtaken),
-            (_, 0, 1.., _) => Some(Skipped::OwnEntriesKept),
-            (_, 0, 0, 1..) => Some(Skipped::Declined),
-            _ => Some(Skipped::InStep),
-        }
-    }
 }
 
 /// What became of an organization's own event.
@@ -328,17 +342,19 @@ fn cycle(world: &World, upstream: OrganizationNo, downstream: OrganizationNo) ->
     None
 }
 
-/// Decides what an upstream's change does to one downstream; none where the rules do not reach it.
+/// Decides what some of the `entries` of an upstream's change, or all of them, do to one downstream; none where
+/// the rules do not reach it.
 pub fn sync_change(
     world: &mut World,
     catalogue: &Catalogue,
     change: &Change,
+    entries: &[(Key, Effect)],
     downstream: OrganizationNo,
 ) -> Option<Outcome> {
     let upstream = change.organization;
     let rule = reaching_rule(world.partnership(upstream, downstream)?, catalogue, change)?;
     let mut job = Job::new(world, change.event.into(), downstream);
-    for (key, effect) in change.entries.iter() {
+    for (key, effect) in entries {
         match (rule, effect) {
             (Reaching::Match, Effect::Added(value) | Effect::Changed(value)) => {
                 job.match_entry(upstream, change.category, key, *value);
@@ -353,7 +369,8 @@ pub fn sync_change(
     Some(job.done())
 }
 
-/// Decides what the replay of an upstream's change does to one downstream, or why it does nothing.
+/// Decides what the replay of some of the `entries` of an upstream's change, or of all of them, does to one
+/// downstream, or why it does nothing.
 ///
 /// The change is old: what counts is what the upstream has now. A match brings the downstream to that, whatever
 /// was written since, as its settings are locked. A merge takes what the change added and the upstream still
@@ -365,6 +382,7 @@ pub fn replayed_sync_change(
     world: &mut World,
     catalogue: &Catalogue,
     change: &Change,
+    entries: &[(Key, Effect)],
     downstream: OrganizationNo,
     occasion: Occasion<'_>,
 ) -> Result<Outcome, Skipped> {
@@ -378,7 +396,7 @@ pub fn replayed_sync_change(
     }
     let rule = reaching_rule(partnership, catalogue, change).ok_or(Skipped::NotReached)?;
     let mut job = Job::new(world, occasion, downstream);
-    for (key, effect) in change.entries.iter() {
+    for (key, effect) in entries {
         let theirs = job.world.entry(upstream, category, key).copied();
         match (rule, theirs, effect) {
             (Reaching::Match, Some(theirs), _) => job.match_entry_of(upstream, category, key, theirs),
@@ -415,7 +433,33 @@ pub fn reaching_rule(partnership: &Partnership, catalogue: &Catalogue, change: &
     }
 }
 
-/// Decides a match or merge of all categories of a downstream against its upstream as it is now.
+/// Which part of a reconcile is at hand: it goes through all places that either side has an entry at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// From the first place after this one on; from the very first, where nothing was done yet.
+    pub after: Option<Place>,
+    /// No further than this place, beyond which the world does not know the entries; none where it knows all.
+    pub through: Option<Place>,
+    /// Through no more places than this.
+    pub places_max: usize,
+}
+
+impl Part {
+    /// Everything at once.
+    pub const WHOLE: Self = Self { after: None, through: None, places_max: usize::MAX };
+}
+
+/// What a part of a reconcile did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconciled {
+    /// What it did.
+    pub outcome: Outcome,
+    /// The last place that it has gone through, where more may follow.
+    pub through: Option<Place>,
+}
+
+/// Decides a match or merge of all categories of a downstream against its upstream as it is now, or a part
+/// of it.
 ///
 /// None where the partnership's data sync is off by now. A replay leaves alone what something newer has
 /// written, but in categories that the partnership locks, and what the upstream has changed goes on to reach
@@ -425,47 +469,69 @@ pub fn reconcile(
     catalogue: &Catalogue,
     occasion: Occasion<'_>,
     beginning: Beginning,
-    upstream: OrganizationNo,
-    downstream: OrganizationNo,
-) -> Option<Outcome> {
+    (upstream, downstream): (OrganizationNo, OrganizationNo),
+    part: &Part,
+) -> Option<Reconciled> {
     let partnership = world.partnership(upstream, downstream).copied()?;
     if partnership.mode() == Mode::Off {
         return None;
     }
-    if occasion.replay.is_none() {
-        // What the upstream has changed until now is in what follows.
+    if part.after.is_none() && occasion.replay.is_none() {
+        // What the upstream has changed until now is in what follows. What it changes while further parts
+        // are still to come is not in those that are done: it comes as a change of its own.
         let since = world.last_change(upstream).change;
         world.put_partnership(Partnership { since, ..partnership });
     }
 
     let mut job = Job::new(world, occasion, downstream);
-    for (category, about) in catalogue.iter() {
+    let mut places_left = part.places_max;
+    let mut reached = None;
+    for (category, about) in catalogue.synced() {
+        let rule = policy::rule(Occurrence::Began(beginning), partnership.mode(), about);
         let is_locked = policy::locks(partnership.mode(), about);
-        match policy::rule(Occurrence::Began(beginning), partnership.mode(), about) {
-            Rule::Match => {
-                for (key, theirs) in job.upstream_entries(upstream, category) {
-                    if is_locked || !job.leaves_alone(category, &key) {
-                        job.match_entry_of(upstream, category, &key, theirs);
-                    }
-                }
-                let gone = job.keys_missing_from(category, upstream);
-                for key in gone {
-                    if is_locked || !job.leaves_alone(category, &key) {
-                        job.match_absence(upstream, category, &key);
-                    }
-                }
+        let keys = job.world.keys_of_either(upstream, downstream, (category, &about.name), part);
+        for key in keys {
+            if places_left == 0 {
+                return Some(Reconciled { outcome: job.done(), through: reached });
             }
-            Rule::Merge => {
-                for (key, theirs) in job.upstream_entries(upstream, category) {
-                    if !job.leaves_alone(category, &key) {
-                        job.merge_entry(upstream, category, &key, theirs.value, theirs.added_by);
-                    }
+            places_left -= 1;
+            let theirs = job.world.entry(upstream, category, &key).copied();
+            match (rule, theirs) {
+                (Rule::Match, _) if !is_locked && job.leaves_alone(category, &key) => {}
+                (Rule::Match, Some(theirs)) => job.match_entry_of(upstream, category, &key, theirs),
+                (Rule::Match, None) => job.match_absence(upstream, category, &key),
+                (Rule::Merge, Some(_)) if job.leaves_alone(category, &key) => {}
+                (Rule::Merge, Some(theirs)) => {
+                    job.merge_entry(upstream, category, &key, theirs.value, theirs.added_by);
                 }
+                (Rule::Merge, None) | (Rule::Nothing | Rule::Refuse, _) => {}
             }
-            Rule::Nothing | Rule::Refuse => {}
+            reached = Some(Place { category: about.name.clone(), key });
         }
     }
-    Some(job.done())
+    Some(Reconciled { outcome: job.done(), through: part.through.clone() })
+}
+
+/// The last of the first `places_max` places after `after` that either side has an entry at; none where there
+/// are no more than these.
+///
+/// It suffices to know the first `places_max + 1` entries of each side: none of the places found stands
+/// behind these.
+pub fn last_of_first(
+    world: &World,
+    catalogue: &Catalogue,
+    (upstream, downstream): (OrganizationNo, OrganizationNo),
+    after: Option<&Place>,
+    places_max: usize,
+) -> Option<Place> {
+    let part = Part { after: after.cloned(), ..Part::WHOLE };
+    let places = catalogue.synced().flat_map(|(category, about)| {
+        let keys = world.keys_of_either(upstream, downstream, (category, &about.name), &part);
+        keys.into_iter().map(|key| Place { category: about.name.clone(), key })
+    });
+    let mut first = places.skip(places_max.saturating_sub(1));
+    let last = first.next()?;
+    first.next().map(|_| last)
 }
 
 /// The entries of one organization while a job writes them, and what it has done so far.
@@ -509,14 +575,6 @@ impl<'a> Job<'a> {
             .filter(|key| wanted(key))
             .cloned()
             .collect()
-    }
-
-    fn keys_missing_from(&self, category: CategoryId, upstream: OrganizationNo) -> Vec<Key> {
-        self.keys_where(category, |key| self.world.entry(upstream, category, key).is_none())
-    }
-
-    fn upstream_entries(&self, upstream: OrganizationNo, category: CategoryId) -> Vec<(Key, Entry)> {
-        self.world.entries(upstream, category).map(|(key, entry)| (Key::clone(key), *entry)).collect()
     }
 
     /// The organization sets an entry of its own.

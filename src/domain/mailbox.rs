@@ -4,21 +4,26 @@
 //! organization is held stays where it is, and everything else for that organization lines up behind it;
 //! all others go on. A letter to all downstreams of a shard is split where some of them are held.
 //!
+//! A letter that is too much for one batch is cut: it stays at its place and remembers how far it has come.
+//! Whom it has not reached yet counts as held for everything behind it. Since it comes first again in the
+//! next batch, nothing for those whom it has still to reach overtakes it.
+//!
 //! [`work`] is the whole step between loading and saving. It never fails and never loses a letter: each is
-//! either done, or left, or replaced by letters to the single organizations that it did not reach.
+//! either done, or left, or cut, or replaced by letters to the single organizations that it did not reach.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::catalogue::{Catalogue, CategoryId};
 use super::decide::{
-    Counts, Displaced, Outcome, OwnChange, PartnershipChange, Skipped, own_change, partnership_change,
-    reconcile, replayed_sync_change, sync_change,
+    Counts, Displaced, Outcome, OwnChange, Part, PartnershipChange, Reconciled, Skipped, last_of_first,
+    own_change, partnership_change, reconcile, replayed_sync_change, sync_change,
 };
 use super::partnership::{Beginning, Mode, Onboarding, Terms};
+use super::plan::{Plan, Share, entries_from, may_reach, members_from};
 use super::policy::{Occurrence, Rule, rule};
 use super::replay::{Occasion, Overtaken};
-use super::setting::{Change, Edit, Effect, Key};
+use super::setting::{Change, Edit, Effect, Key, Place};
 use super::world::{LastChange, World};
 use super::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
 
@@ -39,9 +44,18 @@ pub struct Letter {
     pub work: Work,
     /// Whether it is an old job that is done once more: it touches nothing that something newer has written.
     pub replay: bool,
+    /// How far earlier batches have come with it.
+    pub progress: Progress,
+    /// How many entries the rest of it writes at most, as far as that was known when it was written.
+    pub weight: i64,
 }
 
 impl Letter {
+    /// Its turn in its mailbox: letters are worked off in this order.
+    pub fn turn(&self) -> (Position, CauseNo, LetterNo) {
+        (self.position, self.work.cause(self.event), self.no)
+    }
+
     /// The organization whose state the letter reads besides that of its own: it must not change meanwhile.
     pub fn reads(&self) -> Option<OrganizationNo> {
         match &self.work {
@@ -50,6 +64,35 @@ impl Letter {
             // A change that is replayed is old: what counts is what the upstream has now.
             Work::SyncChange { change, .. } if self.replay => Some(change.organization),
             Work::OwnChange { .. } | Work::SyncChange { .. } => None,
+        }
+    }
+}
+
+/// How far earlier batches have come with a letter.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Progress {
+    /// Nothing of it is done.
+    #[default]
+    NotBegun,
+    /// To a shard: done for its members up to this one, in ascending order.
+    Members {
+        /// The last member reached.
+        through: OrganizationNo,
+    },
+    /// A sync-change to a single organization, or a reconcile: done for the entries up to this place.
+    Entries {
+        /// The last place gone through.
+        through: Place,
+        /// How many entries met which fate so far.
+        counts: Counts,
+    },
+}
+
+impl Progress {
+    fn counts(&self) -> Counts {
+        match self {
+            Self::Entries { counts, .. } => *counts,
+            Self::NotBegun | Self::Members { .. } => Counts::default(),
         }
     }
 }
@@ -258,6 +301,8 @@ pub struct Batch {
     /// Numbers for new changes, ascending, larger than those of all changes that the world knows of.
     /// Working stops where too few are left.
     pub numbers: VecDeque<ChangeNo>,
+    /// How much of each letter there is room for.
+    pub plan: Plan,
 }
 
 /// What came of a batch. What it did to settings and partnerships is in the world's writes.
@@ -265,6 +310,8 @@ pub struct Batch {
 pub struct Done {
     /// Letters that leave the mailbox.
     pub letters_done: Vec<LetterNo>,
+    /// Letters of which only a part was worked off: they stay at their places.
+    pub letters_cut: Vec<Cut>,
     /// Letters that follow.
     pub letters_new: Vec<NewLetter>,
     /// Changes that go on to downstreams.
@@ -273,6 +320,8 @@ pub struct Done {
     pub reconciles: Vec<Reconcile>,
     /// Jobs done, in the order in which they were done.
     pub jobs: Vec<JobDone>,
+    /// Parts of jobs that are not done yet.
+    pub job_parts: Vec<JobPart>,
     /// What became of the events whose own letters were worked off.
     pub verdicts: Vec<(EventNo, Verdict)>,
     /// Organizations that have a letter left in the mailbox, or got one: whatever comes behind waits for it.
@@ -281,17 +330,43 @@ pub struct Done {
     pub stopped: bool,
 }
 
-/// How many numbers for new changes `letters` can need at most.
-pub fn numbers_needed(world: &World, catalogue: &Catalogue, letters: &[Letter]) -> usize {
-    letters.iter().map(|letter| numbers_for(world, catalogue, &letter.work)).sum()
+/// A letter of which only a part was worked off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// Its number.
+    pub no: LetterNo,
+    /// How far it has come.
+    pub progress: Progress,
+    /// How many entries the rest of it writes at most, as far as is known.
+    pub weight: i64,
 }
 
-fn numbers_for(world: &World, catalogue: &Catalogue, work: &Work) -> usize {
+/// A part of a job that is not done yet. Its row is written at the end; this must not wait until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobPart {
+    /// As of the job.
+    pub cause: CauseNo,
+    /// As of the job.
+    pub organization: OrganizationNo,
+    /// What a match displaced.
+    pub displaced: Vec<Displaced>,
+}
+
+/// How many numbers for new changes the letters of a batch can need at most, as far as it is planned.
+pub fn numbers_needed(world: &World, catalogue: &Catalogue, batch: &Batch) -> usize {
+    batch.letters.iter().map(|letter| numbers_for(world, catalogue, &batch.plan, letter)).sum()
+}
+
+fn numbers_for(world: &World, catalogue: &Catalogue, plan: &Plan, letter: &Letter) -> usize {
     let has_downstreams = |organization| world.reached(organization).next().is_some();
-    match work {
+    if *plan.share(letter.no) == Share::Nothing {
+        return 0;
+    }
+    match &letter.work {
         Work::OwnChange { .. } | Work::PartnershipChange { .. } => 1,
         Work::SyncChange { change, to: Recipients::Shard(shard) } => {
-            members(world, change.organization, *shard).filter(|member| has_downstreams(*member)).count()
+            let members = plan.members(world, letter, change, *shard);
+            members.filter(|member| has_downstreams(*member)).count()
         }
         Work::SyncChange { to: Recipients::One(_), .. } => 1,
         Work::Reconcile(_) => catalogue.iter().count(),
@@ -313,10 +388,11 @@ pub fn members(
 /// Works off a batch on `world`.
 pub fn work(world: &mut World, catalogue: &Catalogue, mut batch: Batch) -> Done {
     let mut letters = std::mem::take(&mut batch.letters);
-    letters.sort_by_key(|letter| (letter.position, letter.work.cause(letter.event), letter.no));
-    let mut desk = Desk { world, catalogue, batch, done: Done::default() };
+    letters.sort_by_key(Letter::turn);
+    let parts = parts(world, catalogue, &batch.plan, &letters);
+    let mut desk = Desk { world, catalogue, batch, parts, reached: HashMap::new(), done: Done::default() };
     for letter in letters {
-        if desk.batch.numbers.len() < numbers_for(desk.world, catalogue, &letter.work) {
+        if desk.batch.numbers.len() < numbers_for(desk.world, catalogue, &desk.batch.plan, &letter) {
             desk.done.stopped = true;
             break;
         }
@@ -325,10 +401,34 @@ pub fn work(world: &mut World, catalogue: &Catalogue, mut batch: Batch) -> Done 
     desk.done
 }
 
+/// Which part of each reconcile is at hand. Found out before any letter is worked off: what these add or
+/// remove must not move the place beyond which the world may not know all entries.
+fn parts(world: &World, catalogue: &Catalogue, plan: &Plan, letters: &[Letter]) -> HashMap<LetterNo, Part> {
+    let mut parts = HashMap::new();
+    for letter in letters {
+        let (Work::Reconcile(reconcile), Share::Entries(places_max)) = (&letter.work, plan.share(letter.no))
+        else {
+            continue;
+        };
+        let after = match &letter.progress {
+            Progress::Entries { through, .. } => Some(Place::clone(through)),
+            Progress::NotBegun | Progress::Members { .. } => None,
+        };
+        let both = (reconcile.upstream, reconcile.downstream);
+        let through = last_of_first(world, catalogue, both, after.as_ref(), *places_max);
+        parts.insert(letter.no, Part { after, through, places_max: *places_max });
+    }
+    parts
+}
+
 struct Desk<'a> {
     world: &'a mut World,
     catalogue: &'a Catalogue,
     batch: Batch,
+    /// Which part of each reconcile is at hand, where it is not all of it.
+    parts: HashMap<LetterNo, Part>,
+    /// The last member that a letter of an upstream to a shard has reached, where it was cut.
+    reached: HashMap<(OrganizationNo, Shard), Option<OrganizationNo>>,
     /// What was done so far; `left` are those with a letter left, or added, at the place reached so far.
     done: Done,
 }
@@ -338,18 +438,18 @@ impl Desk<'_> {
         self.done.left.contains(&organization) || self.batch.held.contains(&organization)
     }
 
-    /// Does a letter, or leaves it, or does it for those who are not held.
+    /// Does a letter, or leaves it, or does a part of it, or does it for those who are not held.
     fn take(&mut self, letter: Letter) {
         let no = letter.no;
         let finished = match letter.work.organization() {
-            None => {
-                self.sync_shard(&letter);
-                true
-            }
+            None => self.sync_shard(&letter),
             Some(organization) => {
                 let upstream_is_behind = self.batch.waiting.contains(&no)
                     || letter.reads().is_some_and(|upstream| self.done.left.contains(&upstream));
-                let finished = !self.is_held(organization) && !upstream_is_behind && self.do_for_one(&letter);
+                let can_run = *self.batch.plan.share(no) != Share::Nothing
+                    && !self.is_held(organization)
+                    && !upstream_is_behind;
+                let finished = can_run && self.do_for_one(&letter);
                 if !finished {
                     self.leave(organization, &letter);
                 }
@@ -369,7 +469,7 @@ impl Desk<'_> {
         }
     }
 
-    /// Does a letter to one organization. False: it must wait.
+    /// Does a letter to one organization. False: it must wait, or was cut.
     fn do_for_one(&mut self, letter: &Letter) -> bool {
         let Letter { position, event, .. } = *letter;
         let overtaken = letter
@@ -386,18 +486,10 @@ impl Desk<'_> {
                 self.partnership_change(position, occasion, parties, *terms, *onboarding, *version)
             }
             Work::SyncChange { change, to: Recipients::One(downstream) } => {
-                if letter.replay {
-                    self.replay_sync(position, occasion, change, *downstream);
-                } else {
-                    self.sync_one(position, change, *downstream);
-                }
-                true
+                self.sync_alone(letter, occasion, change, *downstream)
             }
             Work::SyncChange { to: Recipients::Shard(_), .. } => false,
-            Work::Reconcile(letter) => {
-                self.reconcile(position, occasion, letter);
-                true
-            }
+            Work::Reconcile(reconcile) => self.reconcile(letter, occasion, reconcile),
         }
     }
 
@@ -414,7 +506,7 @@ impl Desk<'_> {
         let job = Job { cause: event.into(), organization, kind: JobKind::OwnChange, event };
         match own_change(self.world, self.catalogue, occasion, organization, category, version, edit) {
             OwnChange::Applied(outcome) => {
-                self.finish(job, position, outcome);
+                self.finish(job, position, Counts::default(), outcome);
                 self.done.verdicts.push((event, Verdict::Applied));
             }
             OwnChange::Superseded { last } => {
@@ -509,73 +601,159 @@ impl Desk<'_> {
         self.done.left.insert(downstream);
     }
 
-    fn sync_shard(&mut self, letter: &Letter) {
-        let Work::SyncChange { change, to: Recipients::Shard(shard) } = &letter.work else { return };
-        let members: Vec<_> = members(self.world, change.organization, *shard).collect();
+    /// Does a letter to a shard for those members that there is room for. False: it was cut, or left.
+    fn sync_shard(&mut self, letter: &Letter) -> bool {
+        let Work::SyncChange { change, to: Recipients::Shard(shard) } = &letter.work else { return false };
+        let at_hand: HashSet<_> = self.batch.plan.members(self.world, letter, change, *shard).collect();
+        let last = match self.batch.plan.share(letter.no) {
+            Share::Whole => Some(OrganizationNo(i32::MAX)),
+            Share::Members { through, .. } => Some(*through),
+            Share::Nothing | Share::Entries(_) => None,
+        };
+        // The changes of one upstream come to a member in their order: no further than the one before.
+        let before = self.reached.get(&(change.organization, *shard));
+        let last = before.map_or(last, |before| last.min(*before));
+        let members: Vec<_> = members_from(self.world, letter, change, *shard).collect();
+        let (mut reached, mut weight, mut finished) = (None, 0, true);
+        let all = change.entries.len() as i64;
         for downstream in members {
-            if self.is_held(downstream) {
-                if self.may_reach(change, downstream) {
-                    let work = FollowUp::SyncChange(change.no, Recipients::One(downstream));
-                    let weight = change.entries.len() as i64;
-                    let Letter { position, event, .. } = *letter;
-                    self.done.letters_new.push(NewLetter { position, event, work, weight, replay: false });
+            let may_reach = may_reach(self.world, change, downstream);
+            if Some(downstream) > last {
+                if may_reach {
+                    self.done.left.insert(downstream);
+                    weight += all;
+                    finished = false;
                 }
             } else {
-                self.sync_one(letter.position, change, downstream);
+                reached = Some(downstream);
+                if self.is_held(downstream) || !at_hand.contains(&downstream) {
+                    if may_reach {
+                        self.done.left.insert(downstream);
+                        let work = FollowUp::SyncChange(change.no, Recipients::One(downstream));
+                        let Letter { position, event, .. } = *letter;
+                        self.done.letters_new.push(NewLetter {
+                            position,
+                            event,
+                            work,
+                            weight: all,
+                            replay: false,
+                        });
+                    }
+                } else {
+                    self.sync_one(letter.position, change, downstream);
+                }
             }
         }
-    }
-
-    /// Whether a change may reach a downstream that is held. Its mode may change before its turn comes, so
-    /// all that counts is that the change was made after the partnership began.
-    fn may_reach(&self, change: &Change, downstream: OrganizationNo) -> bool {
-        self.world
-            .partnership(change.organization, downstream)
-            .is_some_and(|partnership| change.no > partnership.since)
+        if !finished {
+            let already = match letter.progress {
+                Progress::Members { through } => Some(through),
+                Progress::NotBegun | Progress::Entries { .. } => None,
+            };
+            self.reached.insert((change.organization, *shard), reached.or(already));
+            if let Some(through) = reached {
+                let progress = Progress::Members { through };
+                self.done.letters_cut.push(Cut { no: letter.no, progress, weight });
+            }
+        }
+        finished
     }
 
     fn sync_one(&mut self, position: Position, change: &Change, downstream: OrganizationNo) {
-        if let Some(outcome) = sync_change(self.world, self.catalogue, change, downstream) {
-            let (cause, kind, event) = (change.no.into(), JobKind::SyncChange, change.event);
-            self.finish(Job { cause, organization: downstream, kind, event }, position, outcome);
+        let outcome = sync_change(self.world, self.catalogue, change, &change.entries, downstream);
+        if let Some(outcome) = outcome {
+            self.finish(Job::of_change(change, downstream), position, Counts::default(), outcome);
         }
     }
 
-    /// A replay always ends with a job.
-    fn replay_sync(
+    /// Does a sync-change to one organization, or a part of it. A replay always ends with a job. False: it was
+    /// cut.
+    fn sync_alone(
         &mut self,
-        position: Position,
+        letter: &Letter,
         occasion: Occasion<'_>,
         change: &Change,
         downstream: OrganizationNo,
-    ) {
-        let (cause, kind, event) = (change.no.into(), JobKind::SyncChange, change.event);
-        let job = Job { cause, organization: downstream, kind, event };
-        match replayed_sync_change(self.world, self.catalogue, change, downstream, occasion) {
-            Ok(outcome) => self.finish(job, position, outcome),
-            Err(skipped) => self.done.jobs.push(job.skipped(skipped)),
-        }
-    }
-
-    fn reconcile(&mut self, position: Position, occasion: Occasion<'_>, letter: &Reconcile) {
-        let Reconcile { no, event, upstream, downstream, beginning } = *letter;
-        let job = Job { cause: no.into(), organization: downstream, kind: JobKind::Reconcile, event };
-        match reconcile(self.world, self.catalogue, occasion, beginning, upstream, downstream) {
-            Some(outcome) if outcome.counts == Counts::default() => {
-                self.done.jobs.push(job.skipped(Skipped::NothingToSync));
+    ) -> bool {
+        let entries = self.batch.plan.entries(letter, change);
+        let left = &entries_from(letter, change)[entries.len()..];
+        let job = Job::of_change(change, downstream);
+        let before = letter.progress.counts();
+        let has_begun = letter.progress != Progress::NotBegun;
+        let outcome = if letter.replay {
+            match replayed_sync_change(self.world, self.catalogue, change, entries, downstream, occasion) {
+                Err(skipped) if !has_begun => {
+                    self.done.jobs.push(job.skipped(skipped));
+                    return true;
+                }
+                outcome => outcome.ok(),
             }
-            Some(outcome) => self.finish(job, position, outcome),
-            None => self.done.jobs.push(job.skipped(Skipped::SyncOff)),
+        } else {
+            sync_change(self.world, self.catalogue, change, entries, downstream)
+        };
+        match (outcome, entries.last()) {
+            (Some(outcome), Some((key, _))) if !left.is_empty() => {
+                let category = self.catalogue.get(change.category).name.clone();
+                let through = Place { category, key: Key::clone(key) };
+                self.cut(job, letter, outcome, through, left.len() as i64);
+                return false;
+            }
+            (Some(outcome), _) => self.finish(job, letter.position, before, outcome),
+            (None, _) if !has_begun => {}
+            // The rules do not reach it any more: what was done until then is the job.
+            (None, _) => self.finish(job, letter.position, before, Outcome::default()),
         }
+        true
     }
 
-    /// Records a job, and sends on to the organization's own downstreams what it changed effectively.
-    fn finish(&mut self, job: Job, position: Position, outcome: Outcome) {
-        let skipped = outcome.skipped();
+    /// Does a reconcile, or a part of it. False: it was cut.
+    fn reconcile(&mut self, letter: &Letter, occasion: Occasion<'_>, what: &Reconcile) -> bool {
+        let Reconcile { no, event, upstream, downstream, beginning } = *what;
+        let job = Job { cause: no.into(), organization: downstream, kind: JobKind::Reconcile, event };
+        let before = letter.progress.counts();
+        let part = self.parts.get(&letter.no).unwrap_or(&Part::WHOLE);
+        let both = (upstream, downstream);
+        match reconcile(self.world, self.catalogue, occasion, beginning, both, part) {
+            Some(Reconciled { outcome, through: Some(through) }) => {
+                let done = i64::try_from(part.places_max).unwrap_or(i64::MAX);
+                // Where it is more than was thought, the next part may be twice as large.
+                let weight = if letter.weight > done { letter.weight - done } else { done.saturating_mul(2) };
+                self.cut(job, letter, outcome, through, weight);
+                return false;
+            }
+            Some(Reconciled { outcome, through: None }) => {
+                if before.plus(outcome.counts) == Counts::default() {
+                    self.done.jobs.push(job.skipped(Skipped::NothingToSync));
+                } else {
+                    self.finish(job, letter.position, before, outcome);
+                }
+            }
+            None if before == Counts::default() => self.done.jobs.push(job.skipped(Skipped::SyncOff)),
+            None => self.finish(job, letter.position, before, Outcome::default()),
+        }
+        true
+    }
+
+    /// Records a part of a job, and sends on what it changed effectively. The letter stays at its place.
+    fn cut(&mut self, job: Job, letter: &Letter, outcome: Outcome, through: Place, weight: i64) {
+        let Outcome { counts, effects, displaced } = outcome;
+        for (category, entries) in effects {
+            self.send_on(job, letter.position, category, entries);
+        }
+        let Job { cause, organization, .. } = job;
+        self.done.job_parts.push(JobPart { cause, organization, displaced });
+        let progress = Progress::Entries { through, counts: letter.progress.counts().plus(counts) };
+        self.done.letters_cut.push(Cut { no: letter.no, progress, weight });
+    }
+
+    /// Records a job, and sends on to the organization's own downstreams what it changed effectively. `before`
+    /// is what earlier parts of it did.
+    fn finish(&mut self, job: Job, position: Position, before: Counts, outcome: Outcome) {
         let Outcome { counts, effects, displaced } = outcome;
         for (category, entries) in effects {
             self.send_on(job, position, category, entries);
         }
+        let counts = before.plus(counts);
+        let skipped = counts.skipped();
         let Job { cause, organization, kind, event } = job;
         let rejected = false;
         self.done.jobs.push(JobDone {
@@ -590,7 +768,13 @@ impl Desk<'_> {
         });
     }
 
-    fn send_on(&mut self, job: Job, position: Position, category: CategoryId, entries: Vec<(Key, Effect)>) {
+    fn send_on(
+        &mut self,
+        job: Job,
+        position: Position,
+        category: CategoryId,
+        mut entries: Vec<(Key, Effect)>,
+    ) {
         let Job { cause, organization, event, .. } = job;
         let about = self.catalogue.get(category);
         let all = entries.len() as i64;
@@ -612,6 +796,7 @@ impl Desk<'_> {
             return;
         }
         let Some(no) = self.batch.numbers.pop_front() else { return };
+        entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let position = position.max(self.world.last_change(organization).position);
         self.world.advance(organization, LastChange { change: no, position });
         for (shard, weight) in shards {
@@ -632,6 +817,11 @@ struct Job {
 }
 
 impl Job {
+    fn of_change(change: &Change, downstream: OrganizationNo) -> Self {
+        let (cause, kind, event) = (change.no.into(), JobKind::SyncChange, change.event);
+        Self { cause, organization: downstream, kind, event }
+    }
+
     fn without_effect(self, skipped: Option<Skipped>, rejected: bool) -> JobDone {
         let Self { cause, organization, kind, event } = self;
         let counts = Counts::default();

@@ -14,6 +14,7 @@
 //! | [`decide`] | the decision for each of the four job kinds |
 //! | [`replay`] | what is newer than a job that is done once more |
 //! | [`retry`] | when a job that failed runs again |
+//! | [`plan`] | how much of each letter a batch has room for |
 //! | [`mailbox`] | the order in which an organization's letters are worked off |
 //!
 //! The source of every rule is the help article "Channel Management Data Sync" of the platform; the
@@ -23,6 +24,7 @@ pub mod catalogue;
 pub mod decide;
 pub mod mailbox;
 pub mod partnership;
+pub mod plan;
 pub mod policy;
 pub mod replay;
 pub mod retry;

@@ -8,6 +8,16 @@ use super::{CauseNo, ChangeNo, EventNo, OrganizationNo};
 /// The key of an entry within its category.
 pub type Key = Arc<str>;
 
+/// Where an entry stands among all of its organization: by category, then by key, both in the order of their
+/// bytes. The database keeps settings in the same order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// The name of its category: other than an id, it means the same in every process.
+    pub category: Arc<str>,
+    /// Its key.
+    pub key: Key,
+}
+
 /// The address of a value: the first 128 bits of the SHA-256 of its canonical JSON text.
 ///
 /// Values are opaque here. Two are the same value exactly where their ids are the same.
@@ -62,7 +72,7 @@ pub struct Change {
     pub organization: OrganizationNo,
     /// The category that changed.
     pub category: CategoryId,
-    /// What changed, by key.
+    /// What changed, in the order of the keys' bytes.
     pub entries: Arc<[(Key, Effect)]>,
 }
 

@@ -4,9 +4,11 @@
 //! loads that part and saves the [`Writes`]). It answers for what was put into it and never asks anyone;
 //! whoever loads a part must load all that the decisions at hand will look at.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 
 use super::catalogue::CategoryId;
+use super::decide::Part;
 use super::partnership::{Mode, Partnership, Status};
 use super::setting::{Entry, Key};
 use super::{ChangeNo, EventNo, OrganizationNo, Position, Shard};
@@ -105,6 +107,31 @@ impl World {
         category: CategoryId,
     ) -> impl Iterator<Item = (&Key, &Entry)> {
         self.entries.get(&(organization, category)).into_iter().flatten()
+    }
+
+    /// The keys of a category (its name is given too) that either of two organizations has an entry under, as
+    /// far as they belong to a part, in order.
+    pub(super) fn keys_of_either(
+        &self,
+        one: OrganizationNo,
+        other: OrganizationNo,
+        (category, name): (CategoryId, &str),
+        part: &Part,
+    ) -> BTreeSet<Key> {
+        let begins = match &part.after {
+            Some(after) if name < &*after.category => return BTreeSet::new(),
+            Some(after) if name == &*after.category => Bound::Excluded(&*after.key),
+            _ => Bound::Unbounded,
+        };
+        let ends = match &part.through {
+            Some(through) if name > &*through.category => return BTreeSet::new(),
+            Some(through) if name == &*through.category => Bound::Included(&*through.key),
+            _ => Bound::Unbounded,
+        };
+        let both = [one, other].into_iter().filter_map(|no| self.entries.get(&(no, category)));
+        both.flat_map(|entries| entries.range::<str, _>((begins, ends)))
+            .map(|(key, _)| Key::clone(key))
+            .collect()
     }
 
     /// Every entry of every organization, for comparisons.

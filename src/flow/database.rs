@@ -72,6 +72,7 @@ pub trait DatabaseTransaction: Send + Sync {
         locked: &[Shard],
         letters: Vec<Letter>,
         held: HashSet<OrganizationNo>,
+        writes_max: usize,
     ) -> impl Future<Output = Result<(World, Batch), StoreError>> + Send;
 
     /// See [`Transaction::busy`].
@@ -174,8 +175,9 @@ impl DatabaseTransaction for Transaction<'_> {
         locked: &[Shard],
         letters: Vec<Letter>,
         held: HashSet<OrganizationNo>,
+        writes_max: usize,
     ) -> Result<(World, Batch), StoreError> {
-        self.prepare(catalogue, locked, letters, held).await
+        self.prepare(catalogue, locked, letters, held, writes_max).await
     }
 
     async fn busy(

@@ -20,7 +20,7 @@ use super::database::{Database, DatabaseSession, DatabaseTransaction};
 use crate::contract::TraceParent;
 use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
-use crate::domain::mailbox::{self, Done, Letter, LetterNo, Recipients, Verdict, Work};
+use crate::domain::mailbox::{self, Done, Letter, LetterNo, Progress, Recipients, Verdict, Work};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::{EventNo, OrganizationNo, SHARDS, Shard};
 use crate::store::StoreError;
@@ -33,7 +33,7 @@ use crate::store::save::FoundWrongs;
 pub struct BatchLimits {
     /// Most letters in a batch.
     pub letters_max: usize,
-    /// Most entries that a batch writes. A single letter may write more.
+    /// Most entries that a batch writes. A single event of an organization's own may write more.
     pub writes_max: usize,
     /// How long it waits for rows that somebody else has locked, before it goes on without the organizations
     /// that they belong to.
@@ -55,6 +55,8 @@ pub struct Executor<D> {
 pub struct Step {
     /// Letters that left the mailbox.
     pub letters_done: usize,
+    /// Letters of which a part was done.
+    pub letters_cut: usize,
     /// Letters that follow from them.
     pub letters_new: usize,
     /// Jobs done.
@@ -67,12 +69,18 @@ pub struct Step {
 
 impl Step {
     /// Letters are due, and none could be worked off.
-    const NOTHING_YET: Self =
-        Self { letters_done: 0, letters_new: 0, jobs: 0, letters_postponed: 0, saw_due: true };
+    const NOTHING_YET: Self = Self {
+        letters_done: 0,
+        letters_cut: 0,
+        letters_new: 0,
+        jobs: 0,
+        letters_postponed: 0,
+        saw_due: true,
+    };
 
     /// Whether anything came of it, so that another step may find more to do.
     pub fn went_on(&self) -> bool {
-        self.letters_done + self.letters_postponed > 0
+        self.letters_done + self.letters_cut + self.letters_postponed > 0
     }
 }
 
@@ -145,6 +153,7 @@ impl<D: Database> Executor<D> {
             held: locked.held,
             attempts: Attempts::new(),
             traces: HashMap::new(),
+            room: self.limits.writes_max,
             step: Step::NOTHING_YET,
             done: Vec::new(),
             blamed: Vec::new(),
@@ -254,6 +263,8 @@ struct OpenBatch<'a, T> {
     held: HashSet<OrganizationNo>,
     attempts: Attempts,
     traces: HashMap<EventNo, Trace>,
+    /// How many entries there is still room for.
+    room: usize,
     step: Step,
     done: Vec<(Done, FoundWrongs)>,
     blamed: Vec<(Blamed, String)>,
@@ -291,7 +302,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
         if busy.is_empty() {
             return;
         }
-        letters.sort_by_key(|letter| (letter.position, letter.work.cause(letter.event), letter.no));
+        letters.sort_by_key(Letter::turn);
         let mut closed = HashSet::new();
         letters.retain(|letter| {
             let shard = match (&letter.work, letter.work.organization()) {
@@ -319,8 +330,10 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
 
     /// Does letters, all at once.
     async fn do_all(&mut self, letters: Vec<Letter>) -> Result<(), StoreError> {
-        let (mut world, batch) =
-            self.transaction.prepare(self.catalogue, &self.shards, letters, self.held.clone()).await?;
+        let (mut world, batch) = self
+            .transaction
+            .prepare(self.catalogue, &self.shards, letters, self.held.clone(), self.room)
+            .await?;
         let done = mailbox::work(&mut world, self.catalogue, batch);
         self.save(&world.take_writes(), done).await
     }
@@ -335,7 +348,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
             let error = match self.do_free(&part).await {
                 Ok(stopped) => {
                     self.transaction.release_savepoint().await?;
-                    if stopped {
+                    if stopped || self.room == 0 {
                         break;
                     }
                     continue;
@@ -352,7 +365,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
             let Some(letter) = part.pop() else { continue };
             found += 1;
             // A table that somebody has locked stops every job alike: none of them is to blame.
-            let nobody_goes_on = self.step.letters_done == 0 && !alone;
+            let nobody_goes_on = self.step.letters_done + self.step.letters_cut == 0 && !alone;
             if error.is_lock_timeout() && nobody_goes_on && found > 1 {
                 return Err(error);
             }
@@ -380,7 +393,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
         let (writes, done) = loop {
             let (mut world, batch) = self
                 .transaction
-                .prepare(self.catalogue, &self.shards, letters.to_vec(), held.clone())
+                .prepare(self.catalogue, &self.shards, letters.to_vec(), held.clone(), self.room)
                 .await?;
             let done = mailbox::work(&mut world, self.catalogue, batch);
             let writes = world.take_writes();
@@ -406,11 +419,14 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
 
     async fn save(&mut self, writes: &crate::domain::world::Writes, done: Done) -> Result<(), StoreError> {
         self.held.extend(&done.left);
-        if done.letters_done.is_empty() {
+        if done.letters_done.is_empty() && done.letters_cut.is_empty() {
             return Ok(());
         }
         let found_wrong = self.transaction.save(self.catalogue, writes, &done, &self.attempts).await?;
+        let written = writes.entries_put.len() + writes.entries_removed.len();
+        self.room = self.room.saturating_sub(written);
         self.step.letters_done += done.letters_done.len();
+        self.step.letters_cut += done.letters_cut.len();
         self.step.letters_new += done.letters_new.len();
         self.step.jobs += done.jobs.len();
         self.done.push((done, found_wrong));
@@ -447,7 +463,8 @@ fn to_one(letter: &Letter, no: LetterNo, organization: OrganizationNo) -> Letter
         }
         work => work.clone(),
     };
-    Letter { no, work, ..letter.clone() }
+    let (progress, weight) = (Progress::NotBegun, letter.weight);
+    Letter { no, work, progress, weight, ..letter.clone() }
 }
 
 /// What became of each event and of the jobs done for it, in a span that carries the publisher's trace: the
@@ -509,8 +526,9 @@ fn log_done(done: &Done, traces: &HashMap<EventNo, Trace>, found_wrong: &FoundWr
             }
         }
     }
-    let (letters_done, letters_new) = (done.letters_done.len(), done.letters_new.len());
-    tracing::debug!(letters_done, letters_new, jobs = done.jobs.len(), "batch committed");
+    let (letters_done, letters_cut) = (done.letters_done.len(), done.letters_cut.len());
+    let letters_new = done.letters_new.len();
+    tracing::debug!(letters_done, letters_cut, letters_new, jobs = done.jobs.len(), "batch committed");
 }
 
 /// The jobs of one event in a batch, together.

@@ -17,6 +17,27 @@ use crate::domain::catalogue::Catalogue;
 use crate::store::StoreError;
 use crate::store::intake::{Incoming, Taken};
 
+/// How much is stored in one transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct IntakeLimits {
+    /// Most messages.
+    pub messages_max: usize,
+    /// Most bytes of their bodies. A single message may have more.
+    pub bytes_max: usize,
+}
+
+impl IntakeLimits {
+    /// How many of the first messages, whose bodies have so many bytes, are stored together: at least one.
+    fn first(self, bytes: impl IntoIterator<Item = usize>) -> usize {
+        let mut sum = 0_usize;
+        let fits = bytes.into_iter().take(self.messages_max).take_while(|bytes| {
+            sum = sum.saturating_add(*bytes);
+            sum <= self.bytes_max
+        });
+        fits.count().max(1)
+    }
+}
+
 /// Takes messages in.
 #[derive(Debug)]
 pub struct Ingest<D> {
@@ -64,22 +85,28 @@ impl<D: Database> Ingest<D> {
     pub async fn run(
         &self,
         link: &mut impl Deliveries,
-        batch_max: usize,
+        limits: IntakeLimits,
         mut trouble: Delays,
         stop: CancellationToken,
     ) -> Result<(), BrokerError> {
         loop {
-            let deliveries = tokio::select! {
+            let mut deliveries = tokio::select! {
                 () = stop.cancelled() => break,
-                deliveries = link.next_batch(batch_max) => deliveries?,
+                deliveries = link.next_batch(limits.messages_max) => deliveries?,
             };
-            let (messages, mut receipts): (Vec<Message>, Vec<_>) = deliveries.into_iter().unzip();
-            let Some(last) = receipts.pop() else { continue };
-            let mut incoming = self.decode(messages);
-            if self.take_in_at_last(&mut incoming, &mut trouble, &stop).await
-                && let Err(error) = link.ack_through(&last).await
-            {
-                tracing::info!(%error, "acknowledge a batch; the broker delivers it again");
+            // What it takes to store a message is several times its size: no more at once than is allowed.
+            while !deliveries.is_empty() {
+                let first = limits.first(deliveries.iter().map(|(message, _)| message.body.len()));
+                let (messages, mut receipts): (Vec<Message>, Vec<_>) = deliveries.drain(..first).unzip();
+                let Some(last) = receipts.pop() else { continue };
+                let mut incoming = self.decode(messages);
+                if !self.take_in_at_last(&mut incoming, &mut trouble, &stop).await {
+                    break;
+                }
+                if let Err(error) = link.ack_through(&last).await {
+                    tracing::info!(%error, "acknowledge a batch; the broker delivers it again");
+                    break;
+                }
             }
         }
         link.close().await;
@@ -153,6 +180,29 @@ fn log(incoming: &Incoming, taken: &Taken) {
         Taken::Duplicate => tracing::info!("event seen before: changes nothing"),
         Taken::Rejected(rejection) => {
             tracing::warn!(code = rejection.code.name(), reason = rejection.reason, "message rejected");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_stores_no_more_bytes_than_it_may_and_at_least_one_message() {
+        let limits = IntakeLimits { messages_max: 4, bytes_max: 100 };
+        // (sizes of what was delivered, how many of these are stored together)
+        let cases: [(&[usize], usize); 7] = [
+            (&[10, 10], 2),
+            (&[50, 50, 1], 2),
+            (&[101, 1], 1),
+            (&[1, 101], 1),
+            (&[1, 1, 1, 1, 1], 4),
+            (&[usize::MAX, usize::MAX], 1),
+            (&[0, 0, 0, 0, 0], 4),
+        ];
+        for (sizes, expected) in cases {
+            assert_eq!(limits.first(sizes.iter().copied()), expected, "{sizes:?}");
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! The number of statements of a batch does not depend on how many letters, downstreams or entries it has.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +19,13 @@ use super::rows::{Named, organization};
 use super::statements;
 use super::together::together;
 use crate::domain::catalogue::{Catalogue, CategoryId};
-use crate::domain::mailbox::{Batch, JobKind, Letter, LetterNo, Recipients, Reconcile, Work, numbers_needed};
+use crate::domain::decide::Counts;
+use crate::domain::mailbox::{
+    Batch, JobKind, Letter, LetterNo, Progress, Recipients, Reconcile, Work, numbers_needed,
+};
 use crate::domain::partnership::Beginning;
 use crate::domain::replay::Overtaken;
-use crate::domain::setting::Change;
+use crate::domain::setting::{Change, Key, Place};
 use crate::domain::world::World;
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
 
@@ -178,13 +181,15 @@ impl Transaction<'_> {
             if let (Recipients::One(organization), attempts @ 1..) = (recipients, row.get("attempts")) {
                 taken.attempts.insert((cause, organization), attempts);
             }
-            taken.letters.push(Letter { no, position, event, work, replay });
+            let (progress, weight) = (progress(row), row.get("weight"));
+            taken.letters.push(Letter { no, position, event, work, replay, progress, weight });
         }
         Ok(taken)
     }
 
-    /// Loads what letters touch, and what must be known of letters outside the batch. Locks what the letters
-    /// read; those that read what cannot be locked now are among the waiting.
+    /// Plans a batch with room for `writes_max` entries, and loads what its letters touch and what must be known
+    /// of letters outside it. Locks what the letters read; those that read what cannot be locked now are among
+    /// the waiting.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses, or holds what cannot be read.
@@ -194,18 +199,21 @@ impl Transaction<'_> {
         locked: &[Shard],
         letters: Vec<Letter>,
         held: HashSet<OrganizationNo>,
+        writes_max: usize,
     ) -> Result<(World, Batch), StoreError> {
         let readable = self.lock_for_reading(&letters, locked).await?;
-        let world = self.load_world(catalogue, &letters).await?;
-        let batch = self.form_batch(catalogue, &world, locked, letters, held, &readable).await?;
+        let mut batch = self.form_batch(catalogue, locked, letters, held, &readable).await?;
+        let world = self.load_world(catalogue, &mut batch, writes_max).await?;
+        let needed = numbers_needed(&world, catalogue, &batch) as i64;
+        let numbers = self.query_unless(needed == 0, statements::NUMBERS_TAKE, [&needed]).await?;
+        batch.numbers = numbers.iter().map(|row| ChangeNo(row.get(0))).collect();
         Ok((world, batch))
     }
 
-    /// What must be known of letters outside the batch, and numbers for what it may change.
+    /// What must be known of letters outside the batch.
     async fn form_batch(
         &self,
         catalogue: &Catalogue,
-        world: &World,
         locked: &[Shard],
         letters: Vec<Letter>,
         held: HashSet<OrganizationNo>,
@@ -236,11 +244,8 @@ impl Transaction<'_> {
         waiting.extend(behind.iter().map(|row| LetterNo(row.get(0))));
         let first_partnership_outside =
             first.first().and_then(|row| row.get::<_, Option<i64>>(0)).map(Position);
-        let needed = numbers_needed(world, catalogue, &letters) as i64;
-        let numbers = self.query_unless(needed == 0, statements::NUMBERS_TAKE, [&needed]).await?;
-        let numbers: VecDeque<ChangeNo> = numbers.iter().map(|row| ChangeNo(row.get(0))).collect();
         let overtaken = self.overtaken(catalogue, &letters).await?;
-        Ok(Batch { letters, held, waiting, first_partnership_outside, overtaken, numbers })
+        Ok(Batch { letters, held, waiting, first_partnership_outside, overtaken, ..Batch::default() })
     }
 
     /// What is newer than the letters that are replays.
@@ -306,6 +311,27 @@ impl Transaction<'_> {
             self.query_unless(!decides_on_partnerships, statements::SHARDS_LOCK, [&registry]),
         )?;
         Ok(shared.iter().chain(&registry).map(|row| Shard(row.get(0))).collect())
+    }
+}
+
+fn progress(row: &Row) -> Progress {
+    let member: Option<i32> = row.get("after_member_no");
+    let place: (Option<&str>, Option<&str>) = (row.get("after_category"), row.get("after_key"));
+    match (member, place) {
+        (Some(member), _) => Progress::Members { through: OrganizationNo(member) },
+        (None, (Some(category), Some(key))) => Progress::Entries {
+            through: Place { category: category.into(), key: Key::from(key) },
+            counts: Counts {
+                added: row.get("added"),
+                changed: row.get("changed"),
+                removed: row.get("removed"),
+                unchanged: row.get("unchanged"),
+                kept_own: row.get("kept_own"),
+                declined: row.get("declined"),
+                overtaken: row.get("overtaken"),
+            },
+        },
+        (None, _) => Progress::NotBegun,
     }
 }
 

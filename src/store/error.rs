@@ -2,6 +2,8 @@
 
 use tokio_postgres::error::SqlState;
 
+use crate::contract::short;
+
 /// Why something could not be loaded or saved. Nothing of the transaction at hand took effect.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -34,7 +36,7 @@ pub enum StoreError {
     #[error("take over the catalogue: letters wait for {}, which it does not name; expected these to be done first, with the catalogue of before", .0.join(", "))]
     Catalogue(Vec<String>),
     /// A row holds what this program could not have written.
-    #[error("read {what}: {reason}")]
+    #[error("read {what}: {}", short(.reason))]
     Row {
         /// Which row.
         what: String,
@@ -43,12 +45,13 @@ pub enum StoreError {
     },
 }
 
+/// What the server said may quote data of any length.
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
-        Some(db) => format!("{} ({})", db.message(), db.code().code()),
+        Some(db) => format!("{} ({})", short(db.message()), db.code().code()),
         None => match std::error::Error::source(error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
+            Some(source) => short(&format!("{error}: {source}")),
+            None => short(&error.to_string()),
         },
     }
 }

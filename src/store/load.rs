@@ -15,21 +15,23 @@ use super::rows::{organization, partnership};
 use super::statements;
 use super::together::together;
 use crate::domain::catalogue::{Catalogue, CategoryId};
-use crate::domain::decide::reaching_rule;
-use crate::domain::mailbox::{self, Letter, Recipients, Reconcile, Work};
-use crate::domain::setting::{Change, Edit, Entry, Key, ValueId};
+use crate::domain::decide::{Reaching, reaching_rule};
+use crate::domain::mailbox::{Batch, Letter, Progress, Recipients, Reconcile, Work};
+use crate::domain::plan::{Plan, Share};
+use crate::domain::setting::{Change, Edit, Effect, Entry, Key, ValueId};
 use crate::domain::world::{Declined, LastChange, Reached, World};
 use crate::domain::{ChangeNo, EventNo, OrganizationNo, Position, Shard};
 
 impl Transaction<'_> {
-    /// Loads the part of the world that letters touch.
+    /// Plans a batch with room for `writes_max` entries, and loads the part of the world that it touches.
     pub(super) async fn load_world(
         &self,
         catalogue: &Catalogue,
-        letters: &[Letter],
+        batch: &mut Batch,
+        writes_max: usize,
     ) -> Result<World, StoreError> {
         let mut world = World::default();
-        let parties = Parties::of(letters);
+        let parties = Parties::of(&batch.letters);
         let (uppers, shards) =
             parties.below.iter().map(|(up, shard)| (up.0, shard.0)).unzip::<_, _, Vec<_>, Vec<_>>();
         let above: Vec<i32> = parties.above.iter().map(|no| no.0).collect();
@@ -41,18 +43,25 @@ impl Transaction<'_> {
             world.load_partnership(partnership(row)?);
         }
 
-        let wanted = Wanted::of(&world, catalogue, letters);
+        batch.plan = Plan::of(&world, catalogue, batch, writes_max);
+        let wanted = Wanted::of(&world, catalogue, batch);
         let changing: Vec<i32> = wanted.changing.iter().map(|no| no.0).collect();
-        let whole: Vec<i32> = wanted.organizations.iter().map(|no| no.0).collect();
+        let synced: Vec<&str> = catalogue.synced().map(|(_, category)| &*category.name).collect();
+        let parts = PartColumns::of(&wanted.parts);
+        let both = [&*parts.upstreams, &parts.downstreams].concat();
+        let (both_categories, both_keys, both_limits) =
+            (parts.categories.repeat(2), parts.keys.repeat(2), parts.limits.repeat(2));
         let categories = Columns::of_categories(catalogue, &wanted.categories);
         let keys = Columns::of_keys(catalogue, &wanted.keys);
         let versions = Columns::of_categories(catalogue, &wanted.versions);
         let declined = DeclinedColumns::of(catalogue, &wanted.declined);
-        let (downs, ups) =
-            wanted.declined_whole.iter().map(|(down, up)| (down.0, up.0)).unzip::<_, _, Vec<_>, Vec<_>>();
-        let (reached, by_organization, by_category, by_key, versions, declined, declined_whole) = together!(
+        let (reached, of_parts, by_category, by_key, versions, declined, declined_of_parts) = together!(
             self.query_unless(changing.is_empty(), statements::PARTNERSHIPS_REACHED, [&changing]),
-            self.query_unless(whole.is_empty(), statements::SETTINGS_LOAD_ORGANIZATIONS, [&whole]),
+            self.query_unless(
+                wanted.parts.is_empty(),
+                statements::SETTINGS_LOAD_PARTS,
+                [&both, &both_categories, &both_keys, &both_limits, &synced],
+            ),
             self.query_unless(
                 categories.organizations.is_empty(),
                 statements::SETTINGS_LOAD_CATEGORIES,
@@ -73,7 +82,18 @@ impl Transaction<'_> {
                 statements::DECLINED_LOAD,
                 [&declined.downstreams, &declined.upstreams, &declined.categories, &declined.keys],
             ),
-            self.query_unless(downs.is_empty(), statements::DECLINED_LOAD_PARTNERSHIPS, [&downs, &ups]),
+            self.query_unless(
+                wanted.parts.is_empty(),
+                statements::DECLINED_LOAD_PARTS,
+                [
+                    &parts.downstreams,
+                    &parts.upstreams,
+                    &parts.categories,
+                    &parts.keys,
+                    &parts.limits,
+                    &synced,
+                ],
+            ),
         )?;
         for row in &reached {
             let upstream = OrganizationNo(row.get("upstream_no"));
@@ -86,13 +106,13 @@ impl Transaction<'_> {
             );
         }
         let mut known_keys = wanted.known_keys;
-        for row in by_organization.iter().chain(&by_category).chain(&by_key) {
+        for row in of_parts.iter().chain(&by_category).chain(&by_key) {
             // A category that the catalogue no longer has is left as it is.
             let Some(category) = catalogue.find(row.get("category")) else { continue };
             let key = shared(&mut known_keys, row.get("key"));
             world.load_entry(OrganizationNo(row.get("organization_no")), category, key, entry(row));
         }
-        for row in declined.iter().chain(&declined_whole) {
+        for row in declined.iter().chain(&declined_of_parts) {
             let Some(category) = catalogue.find(row.get("category")) else { continue };
             let declined = Declined {
                 downstream: OrganizationNo(row.get("downstream_no")),
@@ -166,28 +186,79 @@ impl Parties {
     }
 }
 
+/// A part of a reconcile: of both sides, the first entries after a place.
+struct WantedPart {
+    upstream: OrganizationNo,
+    downstream: OrganizationNo,
+    after_category: String,
+    after_key: String,
+    /// One more than the part goes through, to tell whether there are more.
+    entries_max: i64,
+}
+
+impl WantedPart {
+    fn of(letter: &Letter, share: &Share, upstream: OrganizationNo, downstream: OrganizationNo) -> Self {
+        // No category and no key is empty: the first place of all.
+        let (after_category, after_key) = match &letter.progress {
+            Progress::Entries { through, .. } => (through.category.to_string(), through.key.to_string()),
+            Progress::NotBegun | Progress::Members { .. } => (String::new(), String::new()),
+        };
+        let entries_max = match share {
+            Share::Entries(max) => i64::try_from(*max).unwrap_or(i64::MAX).saturating_add(1),
+            Share::Whole | Share::Nothing | Share::Members { .. } => i64::MAX,
+        };
+        Self { upstream, downstream, after_category, after_key, entries_max }
+    }
+}
+
+/// Parts of reconciles, as columns.
+#[derive(Default)]
+struct PartColumns<'a> {
+    upstreams: Vec<i32>,
+    downstreams: Vec<i32>,
+    categories: Vec<&'a str>,
+    keys: Vec<&'a str>,
+    limits: Vec<i64>,
+}
+
+impl<'a> PartColumns<'a> {
+    fn of(parts: &'a [WantedPart]) -> Self {
+        let mut columns = Self::default();
+        for part in parts {
+            columns.upstreams.push(part.upstream.0);
+            columns.downstreams.push(part.downstream.0);
+            columns.categories.push(&part.after_category);
+            columns.keys.push(&part.after_key);
+            columns.limits.push(part.entries_max);
+        }
+        columns
+    }
+}
+
 /// What letters touch, given the partnerships.
 #[derive(Default)]
 struct Wanted {
     /// Organizations whose settings may change.
     changing: BTreeSet<OrganizationNo>,
-    /// Organizations whose entries count, all of them.
-    organizations: BTreeSet<OrganizationNo>,
+    /// Parts of reconciles: of both sides, the entries that these go through.
+    parts: Vec<WantedPart>,
     /// Categories of which all entries count.
     categories: BTreeSet<(OrganizationNo, CategoryId)>,
     /// Single entries that count.
     keys: BTreeSet<(OrganizationNo, CategoryId, Key)>,
     versions: BTreeSet<(OrganizationNo, CategoryId)>,
     declined: BTreeSet<Declined>,
-    /// Downstream and upstream of which all declined entries count.
-    declined_whole: BTreeSet<(OrganizationNo, OrganizationNo)>,
     known_keys: HashSet<Key>,
 }
 
 impl Wanted {
-    fn of(world: &World, catalogue: &Catalogue, letters: &[Letter]) -> Self {
+    fn of(world: &World, catalogue: &Catalogue, batch: &Batch) -> Self {
         let mut wanted = Self::default();
-        for letter in letters {
+        for letter in &batch.letters {
+            let share = batch.plan.share(letter.no);
+            if *share == Share::Nothing {
+                continue;
+            }
             match &letter.work {
                 Work::OwnChange { organization, category, version, edit } => {
                     wanted.own_change(*organization, *category, version.is_some(), edit);
@@ -196,20 +267,20 @@ impl Wanted {
                     wanted.changing.insert(*upstream);
                 }
                 Work::SyncChange { change, to: Recipients::One(downstream) } => {
-                    wanted.sync_change(world, catalogue, change, *downstream);
+                    let entries = batch.plan.entries(letter, change);
+                    wanted.sync_change(world, catalogue, change, entries, *downstream);
                     if letter.replay {
-                        wanted.upstream_of_now(change, *downstream);
+                        wanted.upstream_of_now(change, entries, *downstream);
                     }
                 }
                 Work::SyncChange { change, to: Recipients::Shard(shard) } => {
-                    for member in mailbox::members(world, change.organization, *shard) {
-                        wanted.sync_change(world, catalogue, change, member);
+                    for member in batch.plan.members(world, letter, change, *shard) {
+                        wanted.sync_change(world, catalogue, change, &change.entries, member);
                     }
                 }
                 Work::Reconcile(Reconcile { upstream, downstream, .. }) => {
                     wanted.changing.extend([*upstream, *downstream]);
-                    wanted.organizations.extend([*upstream, *downstream]);
-                    wanted.declined_whole.insert((*downstream, *upstream));
+                    wanted.parts.push(WantedPart::of(letter, share, *upstream, *downstream));
                 }
             }
         }
@@ -240,30 +311,32 @@ impl Wanted {
     }
 
     /// A change that is replayed brings what the upstream has now, whatever it says itself.
-    fn upstream_of_now(&mut self, change: &Change, downstream: OrganizationNo) {
+    fn upstream_of_now(&mut self, change: &Change, entries: &[(Key, Effect)], downstream: OrganizationNo) {
         let (upstream, category) = (change.organization, change.category);
-        for (key, _) in change.entries.iter() {
+        for (key, _) in entries {
             self.keys.insert((upstream, category, Key::clone(key)));
             self.declined.insert(Declined { downstream, upstream, category, key: Key::clone(key) });
         }
     }
 
-    /// A change of mode earlier in the same batch can make no more count than this: from non-exclusive to
-    /// flexible and back needs the same, and what makes strict or turns on puts a reconcile in between.
+    /// A change of mode earlier in the same batch can make no more count than this: non-exclusive and flexible
+    /// need the same, strict needs more, and what makes strict or turns on puts a reconcile in between.
     fn sync_change(
         &mut self,
         world: &World,
         catalogue: &Catalogue,
         change: &Change,
+        entries: &[(Key, Effect)],
         downstream: OrganizationNo,
     ) {
         let upstream = change.organization;
         let Some(partnership) = world.partnership(upstream, downstream) else { return };
-        if reaching_rule(partnership, catalogue, change).is_none() {
-            return;
-        }
+        let Some(reaching) = reaching_rule(partnership, catalogue, change) else { return };
         self.changing.insert(downstream);
-        for (key, effect) in change.entries.iter() {
+        for (key, effect) in entries {
+            if reaching == Reaching::Merge && !matches!(effect, Effect::Added(_)) {
+                continue;
+            }
             let (category, key) = (change.category, Key::clone(key));
             self.known_keys.insert(Key::clone(&key));
             self.keys.insert((downstream, category, Key::clone(&key)));

@@ -19,8 +19,8 @@ use super::together::together;
 use super::words::{found_wrong_text, skipped_text};
 use crate::contract::RejectionCode;
 use crate::domain::catalogue::{Catalogue, Kind};
-use crate::domain::decide::Skipped;
-use crate::domain::mailbox::{Done, FollowUp, FoundWrong, JobKind, Recipients, Verdict};
+use crate::domain::decide::{Counts, Skipped};
+use crate::domain::mailbox::{Cut, Done, FollowUp, FoundWrong, JobKind, Progress, Recipients, Verdict};
 use crate::domain::setting::ValueId;
 use crate::domain::world::Writes;
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo};
@@ -220,8 +220,51 @@ impl Transaction<'_> {
         let gone: Vec<i64> = done.letters_done.iter().map(|no| no.0).collect();
         together!(
             self.add_letters(&letters),
+            self.cut_letters(&done.letters_cut),
             self.execute_unless(gone.is_empty(), statements::LETTERS_REMOVE, [&gone]),
         )?;
+        Ok(())
+    }
+
+    async fn cut_letters(&self, cut: &[Cut]) -> Result<(), StoreError> {
+        let nos: Vec<i64> = cut.iter().map(|one| one.no.0).collect();
+        let member = |one: &Cut| match one.progress {
+            Progress::Members { through } => Some(through.0),
+            Progress::NotBegun | Progress::Entries { .. } => None,
+        };
+        let place = |one: &Cut| match &one.progress {
+            Progress::Entries { through, counts } => Some((through.clone(), *counts)),
+            Progress::NotBegun | Progress::Members { .. } => None,
+        };
+        let members: Vec<Option<i32>> = cut.iter().map(member).collect();
+        let places: Vec<_> = cut.iter().map(place).collect();
+        let places = || places.iter().map(Option::as_ref);
+        let categories: Vec<Option<&str>> =
+            places().map(|place| place.map(|(place, _)| &*place.category)).collect();
+        let keys: Vec<Option<&str>> = places().map(|place| place.map(|(place, _)| &*place.key)).collect();
+        let counts = |of: fn(&Counts) -> i32| -> Vec<Option<i32>> {
+            places().map(|place| place.map(|(_, counts)| of(counts))).collect()
+        };
+        let weights: Vec<i64> = cut.iter().map(|one| one.weight).collect();
+        self.execute_unless(
+            cut.is_empty(),
+            statements::LETTERS_CUT,
+            [
+                &nos,
+                &members,
+                &categories,
+                &keys,
+                &counts(|counts| counts.added),
+                &counts(|counts| counts.changed),
+                &counts(|counts| counts.removed),
+                &counts(|counts| counts.unchanged),
+                &counts(|counts| counts.kept_own),
+                &counts(|counts| counts.declined),
+                &counts(|counts| counts.overtaken),
+                &weights,
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -267,9 +310,11 @@ impl Transaction<'_> {
         let skipped: Vec<Option<String>> =
             jobs.iter().map(|job| job.skipped.map(|skipped| skipped_text(skipped, names))).collect();
 
-        let displaced: Vec<_> = jobs
-            .iter()
-            .flat_map(|job| job.displaced.iter().map(move |one| (job.cause, job.organization, one)))
+        let of_jobs = jobs.iter().map(|job| (job.cause, job.organization, &job.displaced));
+        let of_parts = done.job_parts.iter().map(|part| (part.cause, part.organization, &part.displaced));
+        let displaced: Vec<_> = of_jobs
+            .chain(of_parts)
+            .flat_map(|(cause, organization, all)| all.iter().map(move |one| (cause, organization, one)))
             .collect();
         let archive_causes: Vec<i64> = displaced.iter().map(|(cause, _, _)| cause.0).collect();
         let archive = Columns {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::contract::RejectionCode;
+use crate::contract::{RejectionCode, short};
 use crate::domain::OrganizationNo;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::decide::Skipped;
@@ -42,7 +42,7 @@ pub(super) fn found_wrong_text(
     found: &FoundWrong,
     names: &HashMap<OrganizationNo, String>,
 ) -> (RejectionCode, String) {
-    match found {
+    let (code, reason) = match found {
         FoundWrong::ExclusiveConflict { upstream, downstream, in_the_way, is_exclusive } => {
             let name = |organization| name_of(organization, names);
             let (downstream, other) = (name(*downstream), name(*in_the_way));
@@ -73,5 +73,7 @@ pub(super) fn found_wrong_text(
             );
             (RejectionCode::EmptySnapshot, reason)
         }
-    }
+    };
+    // The way of a cycle may name any number of organizations.
+    (code, short(&reason))
 }

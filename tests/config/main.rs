@@ -374,7 +374,7 @@ fn the_whole_is_printed_with_what_each_value_came_from() {
     let printed = Config::load(Some(&path), variables(&environment)).unwrap().print().to_owned();
     assert!(printed.starts_with("[broker]\nurl = \"amqp://me:***@host/v\"  # from the variable AMQP_URL\n"));
     assert!(printed.contains(&format!("\nprefetch = 10  # from {}:3\n", path.display())));
-    assert!(printed.contains("\n\n[ingest]\nbatch_events_max = 500\n"));
+    assert!(printed.contains("\n\n[ingest]\nbatch_events_max = 500\nbatch_bytes_max = 16777216\n"));
     // What is printed is a configuration file.
     let again = folder.write("printed.toml", &printed.replace("***", "x"));
     assert!(Config::load(Some(&again), std::iter::empty()).is_ok());

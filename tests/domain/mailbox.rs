@@ -10,7 +10,7 @@ use channel_sync::domain::mailbox::{
 use channel_sync::domain::{ChangeNo, Position, Shard};
 
 use crate::model::Model;
-use crate::scenario::{event, fate, given};
+use crate::scenario::{event, fate, given, terms};
 
 /// A platform on which these events were published and nothing was worked off.
 fn with_letters(given_lines: &str, events: &[&str]) -> Model {
@@ -622,7 +622,8 @@ mod numbers {
     use super::*;
 
     fn needed(model: &Model, name: &str) -> usize {
-        numbers_needed(&model.world, &model.catalogue, &[letter(model, name)])
+        let batch = Batch { letters: vec![letter(model, name)], ..Batch::default() };
+        numbers_needed(&model.world, &model.catalogue, &batch)
     }
 
     #[test]
@@ -632,7 +633,8 @@ mod numbers {
         assert_eq!(needed(&model, "e1"), 1);
         assert_eq!(needed(&model, "e2"), 1);
         let letters: Vec<Letter> = model.letters.values().cloned().collect();
-        assert_eq!(numbers_needed(&model.world, &model.catalogue, &letters), 2);
+        let batch = Batch { letters, ..Batch::default() };
+        assert_eq!(numbers_needed(&model.world, &model.catalogue, &batch), 2);
         model.settle();
     }
 
@@ -739,5 +741,211 @@ mod weights {
         let written = |job: &JobDone| job.counts.added + job.counts.changed + job.counts.removed;
         let written: i32 = model.jobs[before..].iter().map(written).sum();
         assert_eq!(i64::from(written), weight);
+    }
+}
+
+mod cutting {
+    use channel_sync::domain::decide::Counts;
+    use channel_sync::domain::mailbox::Progress;
+    use channel_sync::domain::plan::Share;
+
+    use super::*;
+
+    /// Helios has these strict partners, all in one shard, and has changed three entries, which lie in one
+    /// letter to that shard.
+    fn a_letter_to_a_shard(partners: &[&str], events: &[&str]) -> Model {
+        let mut model = Model::built_in();
+        model.organization("helios");
+        for (place, partner) in partners.iter().enumerate() {
+            model.organization(partner);
+            // Organizations are spread over three shards in turn.
+            for other in ["x", "y"] {
+                model.organization(&format!("{other}{place}"));
+            }
+            model.given_partnership("helios", partner, terms("strict"));
+        }
+        for line in events {
+            model.publish(event(line));
+        }
+        run(&mut model, &["e1"]);
+        model
+    }
+
+    /// Works off these letters where there is room for so many entries.
+    fn run_in(model: &mut Model, room: usize, letters: &[&str]) -> Done {
+        model.writes_max = Some(room);
+        run(model, letters)
+    }
+
+    #[test]
+    fn a_letter_to_a_shard_is_cut_by_members_and_stays_at_its_place() {
+        let mut model = a_letter_to_a_shard(&["a", "b", "c", "d"], &["helios equipment: k=1, l=1, m=1"]);
+        let before = letter(&model, "e1 sync");
+        let done = run_in(&mut model, 7, &["e1 sync"]);
+        assert_eq!(jobs(&model, &done), ["e1 sync-change a", "e1 sync-change b"], "seven are room for two");
+        assert!(done.letters_done.is_empty() && done.letters_new.is_empty());
+
+        let after = letter(&model, "e1 sync");
+        assert_eq!((after.no, after.turn()), (before.no, before.turn()));
+        let through = model.organization("b");
+        assert_eq!(after.progress, Progress::Members { through });
+        assert_eq!(after.weight, 6);
+
+        let done = run_in(&mut model, 7, &["e1 sync"]);
+        assert_eq!(jobs(&model, &done), ["e1 sync-change c", "e1 sync-change d"]);
+        assert_eq!(done.letters_done, [before.no]);
+        assert!(model.letters.is_empty());
+    }
+
+    #[test]
+    fn what_lies_behind_for_members_that_were_not_reached_waits_and_all_others_go_on() {
+        let events = [
+            "helios equipment: k=1, l=1, m=1",
+            "a licenses: x=1",
+            "c licenses: x=1",
+            "elsewhere licenses: x=1",
+        ];
+        let mut model = a_letter_to_a_shard(&["a", "b", "c", "d"], &events);
+        let done = run_in(&mut model, 8, &["e1 sync", "e2", "e3", "e4"]);
+        // What is light comes first; a heavy letter counts as unfinished, and a waits one batch more.
+        assert_eq!(jobs(&model, &done), ["e1 sync-change a", "e1 sync-change b", "e4 own-change elsewhere"]);
+        let done = run_in(&mut model, 8, &["e1 sync", "e2", "e3"]);
+        assert_eq!(jobs(&model, &done), ["e1 sync-change c", "e1 sync-change d", "e2 own-change a"]);
+        let done = run_in(&mut model, 8, &["e3"]);
+        assert_eq!(jobs(&model, &done), ["e3 own-change c"]);
+    }
+
+    #[test]
+    fn a_later_change_of_the_same_upstream_comes_no_further_than_the_one_before() {
+        let events = ["helios equipment: k=1, l=1, m=1, n=1, o=1, p=1, q=1, r=1", "helios equipment: k=2"];
+        let mut model = a_letter_to_a_shard(&["a", "b"], &events);
+        run(&mut model, &["e2"]);
+        let done = run_in(&mut model, 16, &["e1 sync", "e2 sync"]);
+        assert_eq!(
+            jobs(&model, &done),
+            ["e1 sync-change a", "e2 sync-change a"],
+            "there is room for e2 and b"
+        );
+        assert_eq!(done.letters_new, [], "nobody gets a letter of its own");
+        let through = model.organization("a");
+        assert_eq!(letter(&model, "e2 sync").progress, Progress::Members { through });
+        model.settle();
+        assert_eq!(equipment(&model, "b"), "k=2 l=1 m=1 n=1 o=1 p=1 q=1 r=1");
+    }
+
+    #[test]
+    fn a_change_that_is_too_much_for_one_member_becomes_a_letter_for_each_and_these_are_cut_by_entries() {
+        let mut model = a_letter_to_a_shard(&["a", "b"], &["helios equipment: k=1, l=1, m=1"]);
+        let done = run_in(&mut model, 2, &["e1 sync"]);
+        assert_eq!(jobs(&model, &done), [""; 0]);
+        let to: Vec<FollowUp> = done.letters_new.iter().map(|letter| letter.work).collect();
+        let change = *model.changes.keys().next().unwrap();
+        let each = ["a", "b"].map(|name| model.organization(name));
+        assert_eq!(to, each.map(|one| FollowUp::SyncChange(change, Recipients::One(one))));
+
+        let first = model.letters.values().next().unwrap().no;
+        let done = model.run_batch(&[first]);
+        assert_eq!(jobs(&model, &done), [""; 0], "the job is told when it is done");
+        assert_eq!(equipment(&model, "a"), "k=1 l=1");
+        let Progress::Entries { through, counts } = &model.letters[&first].progress else { panic!() };
+        assert_eq!((&*through.category, &*through.key), ("equipment", "l"));
+        assert_eq!(*counts, Counts { added: 2, ..Counts::default() });
+
+        let done = model.run_batch(&[first]);
+        assert_eq!(jobs(&model, &done), ["e1 sync-change a"]);
+        assert_eq!(done.jobs[0].counts, Counts { added: 3, ..Counts::default() });
+        assert_eq!(equipment(&model, "a"), "k=1 l=1 m=1");
+    }
+
+    #[test]
+    fn a_reconcile_is_cut_by_entries_of_both_sides_in_the_order_of_their_bytes() {
+        let mut model = with_letters(
+            "helios adders: z=1 own
+             helios equipment: B=1 own, a=1 own, é=1 own
+             pac equipment: A=9 own, a=9 own",
+            &["helios > pac: strict"],
+        );
+        run(&mut model, &["e1"]);
+        let mut shown = Vec::new();
+        model.writes_max = Some(2);
+        while let Some(done) = model.step() {
+            shown.push(format!("{} | {} jobs", equipment(&model, "pac"), done.jobs.len()));
+        }
+        assert_eq!(shown, ["a=9 | 0 jobs", "B=1 a=1 | 0 jobs", "B=1 a=1 é=1 | 1 jobs"]);
+        let job = model.jobs.last().unwrap();
+        assert_eq!(job.counts, Counts { added: 3, changed: 1, removed: 1, ..Counts::default() });
+        let displaced: Vec<&str> = job.displaced.iter().map(|one| &*one.key).collect();
+        assert_eq!(displaced, ["A", "a"]);
+    }
+
+    #[test]
+    fn what_the_upstream_changes_between_two_parts_comes_to_the_downstream_behind_the_reconcile() {
+        let mut model = with_letters(
+            "helios equipment: a=1 own, b=1 own, c=1 own, d=1 own",
+            &["helios > pac: strict", "helios equipment: a=2, -b, d=2, e=2"],
+        );
+        run(&mut model, &["e1"]);
+        run_in(&mut model, 2, &["e1 reconcile"]);
+        assert_eq!(equipment(&model, "pac"), "a=1 b=1");
+        run(&mut model, &["e2"]);
+        let done = run(&mut model, &["e2 sync"]);
+        assert!(done.jobs.is_empty(), "the reconcile holds pac until it is done");
+        model.settle();
+        assert_eq!(equipment(&model, "pac"), "a=2 c=1 d=2 e=2");
+        let jobs =
+            model.jobs.iter().filter(|job| job.organization == model.find_organization("pac").unwrap());
+        let kinds: Vec<JobKind> = jobs.map(|job| job.kind).collect();
+        assert_eq!(kinds, [JobKind::PartnershipChange, JobKind::Reconcile, JobKind::SyncChange]);
+    }
+
+    #[test]
+    fn what_earlier_letters_of_the_batch_take_away_does_not_end_a_reconcile_too_soon() {
+        // The upstream's entries are loaded up to c. That a to c go must not look like the end.
+        let mut model = with_letters(
+            "helios equipment: a=1 own, b=1 own, c=1 own, d=1 own, e=1 own",
+            &["helios > pac: strict"],
+        );
+        run(&mut model, &["e1"]);
+        let no = letter(&model, "e1 reconcile").no;
+        // As what comes late to helios from above does, it stands before the reconcile.
+        let other = model.publish(event("helios equipment: -a, -b, -c"));
+        for letter in model.letters.values_mut().filter(|letter| letter.event == other) {
+            letter.position = Position(0);
+        }
+        model.writes_max = Some(8);
+        let done = run_with(&mut model, &["e1 reconcile", "e2"], |batch| {
+            assert_eq!(*batch.plan.share(no), Share::Nothing, "helios comes first");
+        });
+        assert_eq!(jobs(&model, &done), ["e2 own-change helios"]);
+        model.settle();
+        assert_eq!(equipment(&model, "pac"), "d=1 e=1");
+    }
+
+    #[test]
+    fn a_heavy_letter_takes_no_room_from_light_ones_and_an_own_event_is_never_cut() {
+        let own: Vec<String> = (0..50).map(|no| format!("k{no}=1")).collect();
+        let heavy = format!("helios equipment: {}", own.join(", "));
+        let mut model = with_letters("", &[&heavy, "pac equipment: a=1", "roof equipment: a=1"]);
+        let done = run_in(&mut model, 16, &["e1", "e2", "e3"]);
+        assert_eq!(jobs(&model, &done), ["e1 own-change helios", "e2 own-change pac", "e3 own-change roof"]);
+    }
+
+    #[test]
+    fn a_reconcile_that_is_more_than_was_thought_is_cut_where_its_weight_ends() {
+        let mut model = with_letters("", &["helios > pac: strict"]);
+        run(&mut model, &["e1"]);
+        let many: Vec<String> = (10..90).map(|no| format!("k{no}=1 own")).collect();
+        let entries = given(&format!("helios equipment: {}", many.join(", "))).model;
+        for (_, category, key, entry) in entries.world.all_entries() {
+            let helios = model.organization("helios");
+            model.world.load_entry(helios, category, key.clone(), *entry);
+        }
+        model.value("1");
+        model.writes_max = Some(1000);
+        let mut sizes = Vec::new();
+        while model.step().is_some() {
+            sizes.push(equipment(&model, "pac").split_whitespace().count());
+        }
+        assert_eq!(sizes, [15, 45, 80], "each part is twice as large");
     }
 }

@@ -6,15 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use channel_sync::domain::catalogue::{CategoryId, Reach};
-use channel_sync::domain::decide::{lock_holder, reaching_rule};
-use channel_sync::domain::mailbox::{Done, FoundWrong, JobDone, JobKind, LetterNo, Verdict};
+use channel_sync::domain::decide::{Counts, lock_holder, reaching_rule};
+use channel_sync::domain::mailbox::{
+    Done, FoundWrong, JobDone, JobKind, LetterNo, Recipients, Verdict, Work,
+};
 use channel_sync::domain::partnership::{Beginning, Mode, Partnership, Status};
 use channel_sync::domain::setting::{Change, Entry, Key, ValueId};
 use channel_sync::domain::world::{Declined, LastChange};
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, World};
 use proptest::prelude::*;
 
-use crate::model::{Event, Model, Random, reached};
+use crate::model::{Event, Model, Random, reached, went_on};
 use crate::sequence::{LENGTH, sequence};
 
 const CASES: u32 = 96;
@@ -47,6 +49,17 @@ fn settled(events: &[Event]) -> Model {
     model
 }
 
+/// The same on a platform whose organizations have the numbers of those of another.
+fn settled_like(other: &Model, events: &[Event]) -> Model {
+    let mut model = Model::built_in();
+    model.shards = other.shards;
+    for event in events {
+        model.publish(event.clone());
+    }
+    model.settle();
+    model
+}
+
 /// After several executors worked all letters off, while the events were still coming in.
 fn settled_randomly(events: &[Event], seed: u64) -> Model {
     let mut model = Model::built_in();
@@ -54,9 +67,15 @@ fn settled_randomly(events: &[Event], seed: u64) -> Model {
     model
 }
 
-/// Works off events as they come in, in random batches, and shows each batch to `see`.
+/// Works off events as they come in, in random batches with little room now and then, so that letters are
+/// cut, and shows each batch to `see`.
 fn watch_randomly(model: &mut Model, events: &[Event], seed: u64, mut see: impl FnMut(&mut Model, &Done)) {
     let mut random = Random::new(seed);
+    let may_be_cut = random.chance(75);
+    if random.chance(50) {
+        // So that letters to a shard have several members, and are cut.
+        model.shards = 1;
+    }
     let mut events = events.iter();
     let mut idle = 0;
     loop {
@@ -64,9 +83,11 @@ fn watch_randomly(model: &mut Model, events: &[Event], seed: u64, mut see: impl 
         for event in events.by_ref().take(some) {
             model.publish(event.clone());
         }
+        // Two in about half of the cases: then a letter to a single organization is cut, too.
+        model.writes_max = (may_be_cut && random.chance(90)).then(|| 2 + random.below(4) * random.below(4));
         let done = model.run_randomly(&mut random);
         see(model, &done);
-        idle = if done.letters_done.is_empty() { idle + 1 } else { 0 };
+        idle = if went_on(&done) { 0 } else { idle + 1 };
         assert!(idle < 1000, "letters are left that never run: {:#?}", model.letters);
         if model.letters.is_empty() && events.len() == 0 {
             break;
@@ -84,7 +105,7 @@ fn watch_each_letter(model: &mut Model, seed: u64, mut see: impl FnMut(&World, &
         let before = model.world.clone();
         let done = model.run_batch(&[*random.pick(&firsts)]);
         see(&before, model, &done);
-        idle = if done.letters_done.is_empty() { idle + 1 } else { 0 };
+        idle = if went_on(&done) { 0 } else { idle + 1 };
         assert!(idle < 1000, "letters are left that never run: {:#?}", model.letters);
     }
 }
@@ -356,8 +377,8 @@ proptest! {
         events in events(),
         seed in interleaving(),
     ) {
-        let one = settled(&events);
         let other = settled_randomly(&events, seed);
+        let one = settled_like(&other, &events);
 
         // What has no upstream at any time depends on its own events alone; so does its strict replica.
         let downstreams: BTreeSet<&str> = events
@@ -398,8 +419,8 @@ proptest! {
         events in events(),
         seed in interleaving(),
     ) {
-        let one = settled(&events);
         let other = settled_randomly(&events, seed);
+        let one = settled_like(&other, &events);
         let found_a_cycle = |model: &Model| {
             model.events.values().any(|published| {
                 let verdict = published.verdict.as_ref();
@@ -513,7 +534,9 @@ proptest! {
         events in events(),
         seed in interleaving(),
     ) {
-        let batches = settled_randomly(&events, seed);
+        // Uncut, since a job that is cut makes several changes.
+        let mut batches = published(&events);
+        batches.settle_randomly(&mut Random::new(seed));
 
         // The numbers of changes differ: a change is known by the job that made it.
         let mut one_by_one = published(&events);
@@ -548,6 +571,63 @@ proptest! {
     }
 
     #[test]
+    fn what_is_cut_comes_to_the_same_as_what_is_not(events in events(), room in 2..20_usize) {
+        let mut uncut = Model::built_in();
+        let mut cut = Model::built_in();
+        for event in &events {
+            uncut.publish(event.clone());
+            uncut.settle();
+            cut.publish(event.clone());
+            // Other rooms on the way: what is left is cut otherwise then.
+            for room in (2..=room).rev().cycle() {
+                cut.writes_max = Some(room);
+                if cut.step().is_none() {
+                    break;
+                }
+            }
+        }
+        prop_assert_eq!(cut.state(), uncut.state());
+        prop_assert_eq!(fates(&cut), fates(&uncut));
+    }
+
+    #[test]
+    fn everything_gets_done_however_little_room_there_is(
+        events in events(),
+        seed in interleaving(),
+        room in 2..12_usize,
+    ) {
+        let mut model = published(&events);
+        model.writes_max = Some(room);
+        model.settle_randomly(&mut Random::new(seed));
+        check_replicas(&model);
+
+        // All that is there in each batch: who has room does not change from one to the next.
+        let mut model = published(&events);
+        model.writes_max = Some(room);
+        while !model.letters.is_empty() {
+            let all: Vec<LetterNo> = model.letters.keys().copied().collect();
+            let done = model.run_batch(&all);
+            prop_assert!(went_on(&done), "letters are left that never run: {:#?}", model.letters);
+        }
+        check_replicas(&model);
+    }
+
+    #[test]
+    fn no_batch_writes_more_than_it_has_room_for_but_for_events_of_an_organizations_own(
+        events in events(),
+        seed in interleaving(),
+    ) {
+        let mut model = Model::built_in();
+        watch_randomly(&mut model, &events, seed, |model, done| {
+            let writes = model.world.take_writes();
+            let written = writes.entries_put.len() + writes.entries_removed.len();
+            let own = done.jobs.iter().any(|job| job.kind == JobKind::OwnChange);
+            let room = model.writes_max.unwrap_or(usize::MAX);
+            assert!(own || written <= room, "{written} entries written where there was room for {room}");
+        });
+    }
+
+    #[test]
     fn too_few_numbers_stop_a_batch_and_lose_nothing(events in events(), seed in interleaving()) {
         let mut model = published(&events);
         let mut random = Random::new(seed);
@@ -563,7 +643,7 @@ proptest! {
             // Enough for any one letter, but seldom for all.
             let kept = model.catalogue.iter().count() + random.below(10);
             let done = model.run_batch_with(&some, |batch| batch.numbers.truncate(kept));
-            idle = if done.letters_done.is_empty() { idle + 1 } else { 0 };
+            idle = if went_on(&done) { 0 } else { idle + 1 };
             prop_assert!(idle < 1000, "letters are left that never run: {:#?}", model.letters);
         }
         check_replicas(&model);
@@ -607,6 +687,23 @@ fn changed_entries(before: &World, after: &World, organization: OrganizationNo) 
     let (before, after) = (of(before), of(after));
     let all: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
     all.into_iter().filter(|address| before.get(address) != after.get(address)).collect()
+}
+
+/// What became of each organization for each event: the counts of all its jobs, and what they displaced.
+fn fates(model: &Model) -> BTreeMap<(String, String, JobKind), (Counts, Vec<String>)> {
+    let mut fates: BTreeMap<_, (Counts, Vec<String>)> = BTreeMap::new();
+    for job in &model.jobs {
+        let event = model.event_id(job.event).to_owned();
+        let organization = model.organization_name(job.organization).to_owned();
+        let (counts, displaced) = fates.entry((event, organization, job.kind)).or_default();
+        *counts = counts.plus(job.counts);
+        displaced.extend(job.displaced.iter().map(|one| {
+            let (category, value) = (model.catalogue.name(one.category), model.value_text(one.entry.value));
+            format!("{category} {}={value}", one.key)
+        }));
+        displaced.sort();
+    }
+    fates
 }
 
 /// Whether a job brought an upstream's settings in by a merge. The flags did not change while it ran.
@@ -753,4 +850,30 @@ fn the_sequences_bring_every_rule_into_play() {
         let times = seen.get(what).copied().unwrap_or(0);
         assert!(times >= 10, "{what} came up {times} times only: {seen:#?}");
     }
+}
+
+/// Else what is said of letters that are cut would hold of nothing.
+#[test]
+fn with_little_room_letters_of_each_kind_are_cut() {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in 0..1000 {
+        let mut model = Model::built_in();
+        watch_randomly(&mut model, &sequence(seed), seed, |model, done| {
+            for cut in &done.letters_cut {
+                let letter = &model.letters[&cut.no];
+                let what = match letter.work {
+                    Work::Reconcile(_) => "reconcile",
+                    Work::SyncChange { to: Recipients::One(_), .. } => "one",
+                    Work::SyncChange { to: Recipients::Shard(_), .. } => "shard",
+                    Work::OwnChange { .. } | Work::PartnershipChange { .. } => "own",
+                };
+                *seen.entry(what).or_default() += 1;
+            }
+        });
+    }
+    for what in ["reconcile", "one", "shard"] {
+        let times = seen.get(what).copied().unwrap_or(0);
+        assert!(times >= 10, "{what} was cut {times} times only: {seen:#?}");
+    }
+    assert!(!seen.contains_key("own"));
 }

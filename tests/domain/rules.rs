@@ -1154,7 +1154,7 @@ mod origin {
              pac default-costs: battery=9 own",
             "helios > pac: strict",
             // What had come from helios itself can be had from helios.
-            "pac archive: equipment changed=7 own, equipment gone=8 own, default-costs battery=9 own
+            "pac archive: default-costs battery=9 own, equipment changed=7 own, equipment gone=8 own
              pac jobs: partnership-change flexible to strict, reconcile follows; reconcile added 1, changed 3, removed 2, unchanged 1",
         );
     }

@@ -9,8 +9,10 @@ mod model;
 #[path = "../support/sequence.rs"]
 mod sequence;
 
+mod cutting;
 mod fan_out;
 mod health;
+mod limits;
 mod rejections;
 mod replays;
 mod rules;

@@ -12,6 +12,7 @@ use std::ops::Range;
 use channel_sync::contract::Message;
 use channel_sync::domain::mailbox::Verdict;
 use channel_sync::domain::{CauseNo, ChangeNo};
+use tokio_postgres::Client;
 
 use crate::model::{Event, Model, Setting, State};
 use crate::sequence::{LENGTH, sequence};
@@ -25,7 +26,7 @@ const SIDE_BY_SIDE: u64 = 25;
 const WAVES: [Range<usize>; 5] = [0..8, 8..13, 13..18, 18..24, 24..LENGTH];
 
 /// An event of a sequence, its organizations named apart from those of other sequences.
-fn of_sequence(seed: u64, mut event: Event) -> Event {
+pub(crate) fn of_sequence(seed: u64, mut event: Event) -> Event {
     let named = |name: &str| format!("{seed}-{name}");
     match &mut event {
         Event::Setting(event) => event.organization = named(&event.organization),
@@ -38,7 +39,7 @@ fn of_sequence(seed: u64, mut event: Event) -> Event {
 }
 
 /// Whether the contract takes the event in: a partnership with oneself is refused at the door.
-fn is_taken_in(event: &Event) -> bool {
+pub(crate) fn is_taken_in(event: &Event) -> bool {
     !matches!(event, Event::Partnership(event) if event.upstream == event.downstream)
 }
 
@@ -95,7 +96,7 @@ async fn compare(platform: &Platform, seed: u64, events: &[(String, &Event)]) {
             platform.client.query_one("select state from event_view where event_id = $1", &[id]).await;
         assert_eq!(state.unwrap().get::<_, &str>(0), expected, "seed {seed}: state of {id}");
     }
-    pretty_eq(seed, &stored_state(platform, seed).await, &model.state());
+    pretty_eq(seed, &stored_state(&platform.client, seed).await, &model.state());
 }
 
 /// Runs in the model the jobs that the service ran, in the same order, and compares each.
@@ -164,9 +165,8 @@ fn cause(
 }
 
 /// What stands in the database, as the model tells it.
-async fn stored_state(platform: &Platform, seed: u64) -> State {
+pub(crate) async fn stored_state(client: &Client, seed: u64) -> State {
     let of_seed = format!("{seed}-%");
-    let client = &platform.client;
     let settings = "select organization_id, category, key, value::text as value, origin, locked_by, event_id
                       from setting_view where organization_id like $1";
     let declined = "select downstream.organization_id as downstream, upstream.organization_id as upstream,
@@ -198,7 +198,7 @@ async fn stored_state(platform: &Platform, seed: u64) -> State {
     State { settings: settings.collect(), declined: declined.collect(), partnerships: partnerships.collect() }
 }
 
-fn pretty_eq(seed: u64, stored: &State, expected: &State) {
+pub(crate) fn pretty_eq(seed: u64, stored: &State, expected: &State) {
     assert_eq!(stored.settings, expected.settings, "seed {seed}: settings");
     assert_eq!(stored.declined, expected.declined, "seed {seed}: declined entries");
     assert_eq!(stored.partnerships, expected.partnerships, "seed {seed}: partnerships");

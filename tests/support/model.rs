@@ -21,12 +21,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use channel_sync::domain::catalogue::{Catalogue, CategoryId, Reach};
-use channel_sync::domain::decide::lock_holder;
+use channel_sync::domain::decide::{Displaced, lock_holder};
 use channel_sync::domain::mailbox::{
-    Batch, Done, FollowUp, JobDone, JobKind, Letter, LetterNo, NewLetter, Recipients, Reconcile, Verdict,
-    Work, members, numbers_needed, work,
+    Batch, Cut, Done, FollowUp, JobDone, JobKind, JobPart, Letter, LetterNo, NewLetter, Progress, Recipients,
+    Reconcile, Verdict, Work, members, numbers_needed, work,
 };
 use channel_sync::domain::partnership::{Mode, Onboarding, Partnership, Terms};
+use channel_sync::domain::plan::Plan;
 use channel_sync::domain::replay::Overtaken;
 use channel_sync::domain::setting::{self, Change, Entry, Key, ValueId};
 use channel_sync::domain::world::Reached;
@@ -116,6 +117,12 @@ pub(crate) struct Model {
     pub(crate) events: BTreeMap<EventNo, Published>,
     pub(crate) changes: BTreeMap<ChangeNo, Change>,
     pub(crate) reconciles: BTreeMap<ChangeNo, Reconcile>,
+    /// Over how many shards organizations are spread. Not to be changed once one was named.
+    pub(crate) shards: i32,
+    /// How many entries a batch has room for. What does not fit is cut; nothing is, where there is no bound.
+    pub(crate) writes_max: Option<usize>,
+    /// What parts of jobs displaced that are not done yet.
+    displaced: HashMap<(CauseNo, OrganizationNo), Vec<Displaced>>,
     /// Letters whose jobs failed and were given up, in the order in which they were.
     pub(crate) given_up: Vec<Letter>,
     /// Jobs that were done and then replayed: what they changed counts still.
@@ -130,10 +137,6 @@ pub(crate) struct Model {
 /// The order in which letters of a mailbox are worked off.
 type Turn = (Position, CauseNo, LetterNo);
 
-fn turn(letter: &Letter) -> Turn {
-    (letter.position, letter.work.cause(letter.event), letter.no)
-}
-
 // Names and numbers.
 impl Model {
     pub(crate) fn new(catalogue: Catalogue) -> Self {
@@ -145,6 +148,9 @@ impl Model {
             events: BTreeMap::new(),
             changes: BTreeMap::new(),
             reconciles: BTreeMap::new(),
+            shards: 3,
+            writes_max: None,
+            displaced: HashMap::new(),
             given_up: Vec::new(),
             done_before: Vec::new(),
             organizations: Vec::new(),
@@ -161,27 +167,35 @@ impl Model {
 
     /// The number of the organization of this name, which is new where no one asked for it before.
     ///
-    /// Organizations are spread over three shards only, so that shards have several members in small tests.
+    /// Organizations are spread over few shards only, so that shards have several members in small tests.
     pub(crate) fn organization(&mut self, name: &str) -> OrganizationNo {
         if let Some(no) = self.find_organization(name) {
             return no;
         }
         self.organizations.push(name.to_owned());
-        organization_at(self.organizations.len() - 1)
+        self.organization_at(self.organizations.len() - 1)
     }
 
     pub(crate) fn find_organization(&self, name: &str) -> Option<OrganizationNo> {
-        self.organizations.iter().position(|known| known == name).map(organization_at)
+        let index = self.organizations.iter().position(|known| known == name)?;
+        Some(self.organization_at(index))
     }
 
     pub(crate) fn organization_name(&self, no: OrganizationNo) -> &str {
-        let name = self.organizations.iter().enumerate().find(|(index, _)| organization_at(*index) == no);
+        let name =
+            self.organizations.iter().enumerate().find(|(index, _)| self.organization_at(*index) == no);
         name.expect("an organization that the model knows").1
     }
 
     /// All organizations that were ever named, in the order in which they were.
     pub(crate) fn all_organizations(&self) -> impl Iterator<Item = OrganizationNo> + use<> {
-        (0..self.organizations.len()).map(organization_at)
+        let all: Vec<_> = (0..self.organizations.len()).map(|index| self.organization_at(index)).collect();
+        all.into_iter()
+    }
+
+    fn organization_at(&self, index: usize) -> OrganizationNo {
+        let index = i32::try_from(index).unwrap();
+        OrganizationNo(index / self.shards * i32::from(SHARDS) + index % self.shards + 1)
     }
 
     pub(crate) fn category(&self, name: &str) -> CategoryId {
@@ -219,11 +233,6 @@ impl Model {
         self.last_letter += 1;
         LetterNo(self.last_letter)
     }
-}
-
-fn organization_at(index: usize) -> OrganizationNo {
-    let index = i32::try_from(index).unwrap();
-    OrganizationNo(index / 3 * i32::from(SHARDS) + index % 3 + 1)
 }
 
 // Events in.
@@ -298,9 +307,35 @@ impl Model {
     }
 
     pub(crate) fn put_letter(&mut self, position: Position, event: EventNo, work: Work) -> LetterNo {
+        let weight = self.weight(&work);
+        self.put_weighed_letter(position, event, work, weight)
+    }
+
+    fn put_weighed_letter(
+        &mut self,
+        position: Position,
+        event: EventNo,
+        work: Work,
+        weight: i64,
+    ) -> LetterNo {
         let no = self.next_letter();
-        self.letters.insert(no, Letter { no, position, event, work, replay: false });
+        let (replay, progress) = (false, Progress::NotBegun);
+        self.letters.insert(no, Letter { no, position, event, work, replay, progress, weight });
         no
+    }
+
+    /// How much a letter weighs: of a reconcile, all entries of both sides.
+    fn weight(&self, work: &Work) -> i64 {
+        let entries = match work {
+            Work::OwnChange { edit, .. } => edit.len(),
+            Work::PartnershipChange { .. } => 1,
+            Work::SyncChange { change, .. } => change.entries.len(),
+            Work::Reconcile(Reconcile { upstream, downstream, .. }) => {
+                let both = [upstream, downstream];
+                self.world.all_entries().filter(|(organization, ..)| both.contains(&organization)).count()
+            }
+        };
+        i64::try_from(entries).unwrap()
     }
 
     /// Puts in an entry that stands before anything happens.
@@ -355,11 +390,12 @@ impl Model {
         while self.step().is_some() {}
     }
 
-    /// Works off the very first letter of all.
+    /// Works off the very first letter of all, or as much of it as there is room for.
     pub(crate) fn step(&mut self) -> Option<Done> {
-        let first = self.letters.values().min_by_key(|letter| turn(letter))?.no;
+        let first = self.letters.values().min_by_key(|letter| letter.turn())?.no;
         let done = self.run_batch(&[first]);
-        assert_eq!(done.letters_done, [first], "nothing comes before the first letter, so it must run");
+        let went_on = done.letters_done == [first] || done.letters_cut.iter().any(|cut| cut.no == first);
+        assert!(went_on, "nothing comes before the first letter, so it must run: {:?}", self.letters[&first]);
         Some(done)
     }
 
@@ -369,7 +405,7 @@ impl Model {
         let mut idle = 0;
         while !self.letters.is_empty() {
             let done = self.run_randomly(random);
-            idle = if done.letters_done.is_empty() { idle + 1 } else { 0 };
+            idle = if went_on(&done) { 0 } else { idle + 1 };
             assert!(idle < 1000, "letters are left that never run: {:#?}", self.letters);
         }
     }
@@ -391,7 +427,7 @@ impl Model {
     pub(crate) fn mailboxes(&self) -> BTreeMap<Shard, Vec<LetterNo>> {
         let mut mailboxes: BTreeMap<Shard, Vec<Turn>> = BTreeMap::new();
         for letter in self.letters.values() {
-            mailboxes.entry(mailbox(&letter.work)).or_default().push(turn(letter));
+            mailboxes.entry(mailbox(&letter.work)).or_default().push(letter.turn());
         }
         let in_order = |(shard, mut turns): (Shard, Vec<Turn>)| {
             turns.sort_unstable();
@@ -423,21 +459,19 @@ impl Model {
         // Where the first letter stands that an organization has outside the batch.
         let mut first_outside: HashMap<OrganizationNo, Turn> = HashMap::new();
         for letter in &outside {
-            for organization in self.concerned(&letter.work) {
-                let first = first_outside.entry(organization).or_insert_with(|| turn(letter));
-                *first = turn(letter).min(*first);
+            for organization in self.concerned(letter) {
+                let first = first_outside.entry(organization).or_insert_with(|| letter.turn());
+                *first = letter.turn().min(*first);
             }
         }
         let is_behind = |organization: OrganizationNo, letter: &Letter| {
-            first_outside.get(&organization).is_some_and(|first| *first < turn(letter))
+            first_outside.get(&organization).is_some_and(|first| *first < letter.turn())
         };
 
         let mut batch = Batch::default();
         for letter in &inside {
             batch.held.extend(
-                self.concerned(&letter.work)
-                    .into_iter()
-                    .filter(|organization| is_behind(*organization, letter)),
+                self.concerned(letter).into_iter().filter(|organization| is_behind(*organization, letter)),
             );
             if letter.reads().is_some_and(|upstream| is_behind(upstream, letter)) {
                 batch.waiting.insert(letter.no);
@@ -451,16 +485,24 @@ impl Model {
         let replays = inside.iter().filter(|letter| letter.replay);
         batch.overtaken = replays.map(|letter| (letter.no, self.overtaken(letter))).collect();
         batch.letters = inside.into_iter().cloned().collect();
-        let needed = numbers_needed(&self.world, &self.catalogue, &batch.letters);
+        if let Some(writes_max) = self.writes_max {
+            batch.plan = Plan::of(&self.world, &self.catalogue, &batch, writes_max);
+        }
+        let needed = numbers_needed(&self.world, &self.catalogue, &batch);
         batch.numbers = (0..needed).map(|_| ChangeNo(self.next_number())).collect();
         batch
     }
 
-    /// The organizations that a letter is about.
-    pub(crate) fn concerned(&self, work: &Work) -> Vec<OrganizationNo> {
-        match work {
+    /// The organizations that a letter is still about.
+    pub(crate) fn concerned(&self, letter: &Letter) -> Vec<OrganizationNo> {
+        match &letter.work {
             Work::SyncChange { change, to: Recipients::Shard(shard) } => {
-                members(&self.world, change.organization, *shard).collect()
+                let reached = match letter.progress {
+                    Progress::Members { through } => Some(through),
+                    Progress::NotBegun | Progress::Entries { .. } => None,
+                };
+                let members = members(&self.world, change.organization, *shard);
+                members.filter(|member| Some(*member) > reached).collect()
             }
             work => work.organization().into_iter().collect(),
         }
@@ -479,14 +521,20 @@ impl Model {
             let known = self.reconciles.insert(reconcile.no, *reconcile);
             assert!(known.is_none(), "two beginnings have the number {:?}", reconcile.no);
         }
-        for NewLetter { position, event, work, weight: _, replay } in &done.letters_new {
+        for Cut { no, progress, weight } in &done.letters_cut {
+            let letter = self.letters.get_mut(no).expect("a letter that was cut is still there");
+            assert_ne!(letter.progress, *progress, "a part was done that got nowhere: {letter:?}");
+            (letter.progress, letter.weight) = (progress.clone(), *weight);
+        }
+        for NewLetter { position, event, work, weight, replay } in &done.letters_new {
             let work = match *work {
                 FollowUp::SyncChange(no, to) => {
                     Work::SyncChange { change: Arc::new(self.changes[&no].clone()), to }
                 }
                 FollowUp::Reconcile(no, _) => Work::Reconcile(self.reconciles[&no]),
             };
-            let no = self.put_letter(*position, *event, work);
+            let weight = if let Work::Reconcile(_) = work { self.weight(&work) } else { *weight };
+            let no = self.put_weighed_letter(*position, *event, work, weight);
             if let Some(letter) = self.letters.get_mut(&no) {
                 letter.replay = *replay;
             }
@@ -496,7 +544,15 @@ impl Model {
                 published.verdict = Some(verdict.clone());
             }
         }
-        self.jobs.extend(done.jobs.iter().cloned());
+        for JobPart { cause, organization, displaced } in &done.job_parts {
+            self.displaced.entry((*cause, *organization)).or_default().extend(displaced.iter().cloned());
+        }
+        for job in &done.jobs {
+            let mut job = job.clone();
+            let before = self.displaced.remove(&(job.cause, job.organization)).unwrap_or_default();
+            job.displaced.splice(0..0, before);
+            self.jobs.push(job);
+        }
     }
 
     /// Puts the letter of an old change into the mailbox of one downstream again, as a replay does.
@@ -522,7 +578,7 @@ impl Model {
         if letter.work.organization().is_some() {
             return self.give_up(no);
         }
-        let to_one = self.concerned(&letter.work).len() == 1;
+        let to_one = self.concerned(letter).len() == 1;
         self.split(no);
         if to_one {
             self.give_up(LetterNo(self.last_letter));
@@ -531,9 +587,9 @@ impl Model {
 
     /// Works off all letters in order, but every job of this organization fails for good.
     pub(crate) fn settle_failing(&mut self, failing: OrganizationNo) {
-        while let Some(letter) = self.letters.values().min_by_key(|letter| turn(letter)) {
+        while let Some(letter) = self.letters.values().min_by_key(|letter| letter.turn()) {
             let no = letter.no;
-            if !self.concerned(&letter.work).contains(&failing) {
+            if !self.concerned(letter).contains(&failing) {
                 self.run_batch(&[no]);
             } else if letter.work.organization().is_some() {
                 self.give_up(no);
@@ -609,6 +665,11 @@ impl Model {
     }
 }
 
+/// Whether a batch did anything.
+pub(crate) fn went_on(done: &Done) -> bool {
+    !done.letters_done.is_empty() || !done.letters_cut.is_empty()
+}
+
 /// The shard whose mailbox a letter lies in.
 fn mailbox(work: &Work) -> Shard {
     match work {
@@ -638,10 +699,9 @@ impl Model {
             no
         };
 
-        let letters = vec![self.letters[&no].clone()];
-        let needed = numbers_needed(&self.world, &self.catalogue, &letters);
-        let numbers = (0..needed).map(|_| ChangeNo(self.next_number())).collect();
-        let batch = Batch { letters, numbers, ..Batch::default() };
+        let mut batch = Batch { letters: vec![self.letters[&no].clone()], ..Batch::default() };
+        let needed = numbers_needed(&self.world, &self.catalogue, &batch);
+        batch.numbers = (0..needed).map(|_| ChangeNo(self.next_number())).collect();
         let done = work(&mut self.world, &self.catalogue, batch);
         assert_eq!(done.letters_done, [no], "nothing holds a letter that is alone in its batch");
         self.take_in(&done);
@@ -651,7 +711,7 @@ impl Model {
     /// The letter that the job of this cause and organization is to be done by.
     fn letter_for(&self, cause: CauseNo, organization: OrganizationNo) -> &Letter {
         let is_it = |letter: &&Letter| {
-            letter.work.cause(letter.event) == cause && self.concerned(&letter.work).contains(&organization)
+            letter.work.cause(letter.event) == cause && self.concerned(letter).contains(&organization)
         };
         self.letters.values().find(is_it).unwrap_or_else(|| {
             panic!(
@@ -663,9 +723,10 @@ impl Model {
 
     /// Replaces a letter to a shard by letters to each of its members.
     fn split(&mut self, no: LetterNo) {
-        let Letter { position, event, work, .. } = self.letters.remove(&no).unwrap();
-        for member in self.concerned(&work) {
-            let Work::SyncChange { change, .. } = &work else { panic!("only a sync-change is shared") };
+        let letter = self.letters.remove(&no).unwrap();
+        let Letter { position, event, ref work, .. } = letter;
+        for member in self.concerned(&letter) {
+            let Work::SyncChange { change, .. } = work else { panic!("only a sync-change is shared") };
             let to = Recipients::One(member);
             self.put_letter(position, event, Work::SyncChange { change: Arc::clone(change), to });
         }

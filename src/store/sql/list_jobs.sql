@@ -84,6 +84,7 @@ select j.cause_no,
           join partnership p
             on p.upstream_no = c.organization_no
            and p.downstream_shard = l.shard
+           and p.downstream_no > coalesce(l.after_member_no, 0)
            and p.since_change_no < c.change_no
            and (p.mode = 'strict' or (p.mode in ('non-exclusive', 'flexible') and c.merges))
          where ($2::int is null or p.downstream_no = $2)
