@@ -330,3 +330,20 @@ async fn partnerships_that_cannot_be_stored_are_found_in_one_batch() {
     assert_eq!(steps.lines(states).await, expected);
     drop(steps.database);
 }
+
+#[tokio::test]
+async fn a_letter_that_came_after_a_transaction_had_begun_is_not_passed_over() {
+    let steps = Steps::start().await;
+    let mut session = steps.store.session().await.unwrap();
+    let transaction = session.begin().await.unwrap();
+    // What is now for the transaction was before this.
+    steps.take_in([edit("first", "helios", "equipment", &[("m", json!(1))])]).await;
+    let due = steps.store.shards_due(10).await.unwrap();
+    let locked = transaction.lock_shards(&[due[0].shard], LOCK_TIMEOUT).await.unwrap();
+    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    let taken = transaction.take_letters(&catalogue, &locked.shards, (10, 10), &locked.held).await.unwrap();
+    assert_eq!(taken.letters.len(), 1);
+    drop(transaction);
+    drop(session);
+    drop(steps.database);
+}
