@@ -26,7 +26,7 @@ use crate::domain::world::World;
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
 
 /// The lock that a transaction holds while it decides on partnerships: a cycle may run through any shard.
-const PARTNERSHIPS: Shard = Shard(-1);
+pub const PARTNERSHIPS: Shard = Shard(-1);
 
 /// What waits in a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,13 +211,7 @@ impl Transaction<'_> {
     ) -> Result<Batch, StoreError> {
         let reading: Vec<(&Letter, OrganizationNo)> =
             letters.iter().filter_map(|letter| Some((letter, letter.work.reads()?))).collect();
-        let can_run = |letter: &Letter, upstream: OrganizationNo| {
-            let decides_on_partnerships = matches!(letter.work, Work::PartnershipChange { .. });
-            let can_read = locked.contains(&upstream.shard()) || readable.contains(&upstream.shard());
-            can_read && (!decides_on_partnerships || readable.contains(&PARTNERSHIPS))
-        };
-        let blocked = reading.iter().filter(|(letter, upstream)| !can_run(letter, *upstream));
-        let mut waiting: HashSet<LetterNo> = blocked.map(|(letter, _)| letter.no).collect();
+        let mut waiting = blocked(&letters, locked, readable);
         let nos: Vec<i64> = letters.iter().map(|letter| letter.no.0).collect();
         let reading_nos: Vec<i64> = reading.iter().map(|(letter, _)| letter.no.0).collect();
         let upstreams: Vec<i32> = reading.iter().map(|(_, upstream)| upstream.0).collect();
@@ -247,12 +241,8 @@ impl Transaction<'_> {
         letters: &[Letter],
         locked: &[Shard],
     ) -> Result<HashSet<Shard>, StoreError> {
-        let upstreams = letters.iter().filter_map(|letter| letter.work.reads());
-        let wanted: BTreeSet<Shard> =
-            upstreams.map(OrganizationNo::shard).filter(|shard| !locked.contains(shard)).collect();
-        let wanted: Vec<i16> = wanted.iter().map(|shard| shard.0).collect();
-        let decides_on_partnerships =
-            letters.iter().any(|letter| matches!(letter.work, Work::PartnershipChange { .. }));
+        let wanted: Vec<i16> = shards_read(letters, locked).iter().map(|shard| shard.0).collect();
+        let decides_on_partnerships = letters.iter().any(decides_on_partnerships);
         let registry = vec![PARTNERSHIPS.0];
         let (shared, registry) = together!(
             self.query_unless(wanted.is_empty(), statements::SHARDS_LOCK_SHARED, [&wanted]),
@@ -260,6 +250,27 @@ impl Transaction<'_> {
         )?;
         Ok(shared.iter().chain(&registry).map(|row| Shard(row.get(0))).collect())
     }
+}
+
+/// The shards that letters read, beside those that are locked already.
+pub fn shards_read(letters: &[Letter], locked: &[Shard]) -> BTreeSet<Shard> {
+    let upstreams = letters.iter().filter_map(|letter| letter.work.reads());
+    upstreams.map(OrganizationNo::shard).filter(|shard| !locked.contains(shard)).collect()
+}
+
+/// Whether a letter asks for a decision on partnerships, under the lock [`PARTNERSHIPS`].
+pub fn decides_on_partnerships(letter: &Letter) -> bool {
+    matches!(letter.work, Work::PartnershipChange { .. })
+}
+
+/// The letters that read what this transaction has locked neither for writing nor for reading.
+pub fn blocked(letters: &[Letter], locked: &[Shard], readable: &HashSet<Shard>) -> HashSet<LetterNo> {
+    let can_run = |letter: &Letter, upstream: OrganizationNo| {
+        let can_read = locked.contains(&upstream.shard()) || readable.contains(&upstream.shard());
+        can_read && (!decides_on_partnerships(letter) || readable.contains(&PARTNERSHIPS))
+    };
+    let reading = letters.iter().filter_map(|letter| Some((letter, letter.work.reads()?)));
+    reading.filter(|(letter, upstream)| !can_run(letter, *upstream)).map(|(letter, _)| letter.no).collect()
 }
 
 /// What events and changes ask for, by cause, or why they cannot be read; a change goes to nobody yet.

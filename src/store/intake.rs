@@ -103,14 +103,16 @@ struct Added {
     ignored: bool,
 }
 
-type Identity = (String, String);
+/// What identifies an event: its source, and its id there.
+pub type Identity = (String, String);
 
-fn identity(envelope: &Envelope) -> Identity {
+/// What identifies the event of this envelope.
+pub fn identity(envelope: &Envelope) -> Identity {
     (envelope.source.clone(), envelope.id.clone())
 }
 
 /// The places of the first message of each identity; what comes again in the same batch is settled.
-fn first_of_each(incoming: &[Incoming], taken: &mut [Option<Taken>]) -> Vec<usize> {
+pub fn first_of_each(incoming: &[Incoming], taken: &mut [Option<Taken>]) -> Vec<usize> {
     let mut contents: HashMap<(&str, &str), &[u8; 32]> = HashMap::new();
     let mut firsts = Vec::new();
     for (place, one) in incoming.iter().enumerate() {
@@ -127,7 +129,7 @@ fn first_of_each(incoming: &[Incoming], taken: &mut [Option<Taken>]) -> Vec<usiz
 }
 
 /// What an event is that is there already, with this content.
-fn again(envelope: &Envelope, content: Option<&[u8; 32]>) -> Taken {
+pub fn again(envelope: &Envelope, content: Option<&[u8; 32]>) -> Taken {
     if content == Some(&envelope.content) {
         return Taken::Duplicate;
     }
@@ -316,7 +318,10 @@ impl Transaction<'_> {
 }
 
 /// What tells a message from others, whether it was delivered before or not.
-fn digest(message: &Message) -> Result<[u8; 32], StoreError> {
+///
+/// # Errors
+/// Where its properties cannot be written as JSON.
+pub fn digest(message: &Message) -> Result<[u8; 32], StoreError> {
     let mut undelivered = message.clone();
     undelivered.properties.redelivered = None;
     undelivered.properties.headers.remove("x-delivery-count");

@@ -132,16 +132,17 @@ fn shared(known: &mut HashSet<Key>, key: &str) -> Key {
 }
 
 /// Whose partnerships letters are about.
-#[derive(Default)]
-struct Parties {
+#[derive(Debug, Default)]
+pub struct Parties {
     /// Organizations whose upstreams count, all the way up.
-    above: BTreeSet<OrganizationNo>,
+    pub above: BTreeSet<OrganizationNo>,
     /// Upstreams whose downstreams in a shard count.
-    below: BTreeSet<(OrganizationNo, Shard)>,
+    pub below: BTreeSet<(OrganizationNo, Shard)>,
 }
 
 impl Parties {
-    fn of(letters: &[Letter]) -> Self {
+    /// Those of these letters.
+    pub fn of(letters: &[Letter]) -> Self {
         let mut parties = Self::default();
         for letter in letters {
             match &letter.work {
@@ -167,25 +168,28 @@ impl Parties {
 }
 
 /// What letters touch, given the partnerships.
-#[derive(Default)]
-struct Wanted {
+#[derive(Debug, Default)]
+pub struct Wanted {
     /// Organizations whose settings may change.
-    changing: BTreeSet<OrganizationNo>,
+    pub changing: BTreeSet<OrganizationNo>,
     /// Organizations whose entries count, all of them.
-    organizations: BTreeSet<OrganizationNo>,
+    pub organizations: BTreeSet<OrganizationNo>,
     /// Categories of which all entries count.
-    categories: BTreeSet<(OrganizationNo, CategoryId)>,
+    pub categories: BTreeSet<(OrganizationNo, CategoryId)>,
     /// Single entries that count.
-    keys: BTreeSet<(OrganizationNo, CategoryId, Key)>,
-    versions: BTreeSet<(OrganizationNo, CategoryId)>,
-    declined: BTreeSet<Declined>,
+    pub keys: BTreeSet<(OrganizationNo, CategoryId, Key)>,
+    /// Categories of which the largest version seen counts.
+    pub versions: BTreeSet<(OrganizationNo, CategoryId)>,
+    /// Single declined records that count.
+    pub declined: BTreeSet<Declined>,
     /// Downstream and upstream of which all declined entries count.
-    declined_whole: BTreeSet<(OrganizationNo, OrganizationNo)>,
+    pub declined_whole: BTreeSet<(OrganizationNo, OrganizationNo)>,
     known_keys: HashSet<Key>,
 }
 
 impl Wanted {
-    fn of(world: &World, catalogue: &Catalogue, letters: &[Letter]) -> Self {
+    /// What these letters touch; `world` holds the partnerships of their [`Parties`].
+    pub fn of(world: &World, catalogue: &Catalogue, letters: &[Letter]) -> Self {
         let mut wanted = Self::default();
         for letter in letters {
             match &letter.work {

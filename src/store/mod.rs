@@ -12,7 +12,7 @@
 //! | `payload` | events and changes as they are stored |
 //! | [`intake`] | taking in a batch of messages |
 //! | [`batch`] | locking shards, taking letters |
-//! | `load` | loading the part of the world that letters touch |
+//! | [`load`] | loading the part of the world that letters touch |
 //! | [`save`] | saving what was done |
 //! | [`failure`] | what becomes of a letter whose job failed |
 //! | `together` | statements that are under way at once |
@@ -25,7 +25,7 @@ mod columns;
 pub mod error;
 pub mod failure;
 pub mod intake;
-mod load;
+pub mod load;
 mod payload;
 mod pool;
 pub mod read;
