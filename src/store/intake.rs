@@ -294,19 +294,27 @@ impl Transaction<'_> {
     async fn add_rejected(&self, incoming: &[Incoming], taken: &[Taken]) -> Result<(), StoreError> {
         let (mut codes, mut reasons, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
         let (mut properties, mut digests, mut redelivered) = (Vec::new(), Vec::new(), Vec::new());
+        let mut seen = BTreeSet::new();
         for (one, taken) in incoming.iter().zip(taken) {
             let Taken::Rejected(rejection) = taken else { continue };
-            let stored = properties_text(&one.message)?;
+            let digest = digest(&one.message)?;
+            if !seen.insert(digest) {
+                continue;
+            }
             codes.push(rejection.code.name());
             reasons.push(&*rejection.reason);
             bodies.push(&*one.message.body);
-            digests.push(digest(&one.message)?);
-            properties.push(stored);
+            digests.push(digest);
+            properties.push(properties_text(&one.message)?);
             redelivered.push(one.message.properties.redelivered == Some(true));
         }
         if codes.is_empty() {
             return Ok(());
         }
+        // Whoever else is just storing one of these comes first or second, and the second one sees it.
+        let locks: BTreeSet<i32> =
+            seen.iter().map(|[a, b, c, d, ..]| i32::from_be_bytes([*a, *b, *c, *d])).collect();
+        self.query(statements::REJECTED_LOCK, &[&locks.into_iter().collect::<Vec<_>>()]).await?;
         let digests: Vec<&[u8]> = digests.iter().map(|digest| &digest[..]).collect();
         self.execute(
             statements::REJECTED_ADD,

@@ -85,6 +85,7 @@ statements! {
     PARTNERSHIPS_REACHED = "partnerships_reached",
     REJECTED_ADD = "rejected_add",
     REJECTED_ADD_EVENTS = "rejected_add_events",
+    REJECTED_LOCK = "rejected_lock",
     SETTINGS_ARCHIVE = "settings_archive",
     SETTINGS_BUSY = "settings_busy",
     SETTINGS_COUNT = "settings_count",

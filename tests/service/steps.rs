@@ -149,15 +149,46 @@ async fn two_consumers_that_take_in_the_same_messages_at_once_take_them_in_once(
 async fn a_rejected_message_that_is_delivered_again_is_stored_once() {
     let steps = Steps::start().await;
     let mut message = raw(b"no JSON");
-    message.properties.redelivered = Some(false);
+    let stored = "select count(*) from rejected_message";
+    for redelivered in [false, true, true] {
+        message.properties.redelivered = Some(redelivered);
+        steps.take_in([message.clone()]).await;
+        assert_eq!(steps.lines(stored).await, "1\n");
+    }
+    // Where somebody has dealt with it and it is published again, it is another one.
+    steps.client.batch_execute("update rejected_message set state = 'discarded'").await.unwrap();
     steps.take_in([message.clone()]).await;
-    message.properties.redelivered = Some(true);
-    steps.take_in([message.clone()]).await;
-    assert_eq!(steps.lines("select count(*) from rejected_message").await, "1\n");
-    // Published twice, it is two messages.
+    assert_eq!(steps.lines(stored).await, "1\n");
     message.properties.redelivered = Some(false);
+    steps.take_in([message.clone(), message]).await;
+    assert_eq!(steps.lines(stored).await, "2\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn a_rejected_message_whose_commit_was_not_answered_is_stored_once() {
+    let steps = Steps::start().await;
+    let mut message = raw(b"no JSON");
+    message.properties.redelivered = Some(false);
+    // The batch is stored, and nobody knows: so it is tried again as it is.
+    steps.take_in([message.clone()]).await;
     steps.take_in([message]).await;
-    assert_eq!(steps.lines("select count(*) from rejected_message").await, "2\n");
+    assert_eq!(steps.lines("select count(*) from rejected_message").await, "1\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn a_rejected_message_that_two_consumers_take_in_at_once_is_stored_once() {
+    let steps = Steps::start().await;
+    // One of them has it for the first time and was taken for dead; so the other one has it again.
+    for no in 0..20 {
+        let mut message = raw(format!("no JSON {no}").as_bytes());
+        message.properties.redelivered = Some(false);
+        let mut again = message.clone();
+        again.properties.redelivered = Some(true);
+        tokio::join!(steps.take_in([message]), steps.take_in([again]));
+    }
+    assert_eq!(steps.lines("select count(*) from rejected_message").await, "20\n");
     drop(steps.database);
 }
 
