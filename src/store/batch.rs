@@ -55,7 +55,8 @@ pub struct Locked {
 pub struct Taken {
     /// The letters.
     pub letters: Vec<Letter>,
-    /// Letters that cannot be read, and why.
+    /// Letters that cannot be read, and why: each the first that was taken of its shard. One that comes behind
+    /// others is not taken before these are done, or held.
     pub unreadable: Vec<(LetterNo, StoreError)>,
     /// How often a job was tried before, where it was.
     pub attempts: Attempts,
@@ -127,7 +128,11 @@ impl Transaction<'_> {
     ) -> Result<Taken, StoreError> {
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
         let held: Vec<i32> = held.iter().map(|organization| organization.0).collect();
-        let rows = self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &weight_max, &held]).await?;
+        let mut rows =
+            self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &weight_max, &held]).await?;
+        rows.sort_by_key(|row| -> (i64, i64, i64) {
+            (row.get("position"), row.get("cause_no"), row.get("letter_no"))
+        });
         let mut causes: BTreeMap<JobKind, BTreeSet<i64>> = BTreeMap::new();
         for row in &rows {
             causes.entry(JobKind::named(row.get("kind"))?).or_default().insert(row.get("cause_no"));
@@ -150,7 +155,13 @@ impl Transaction<'_> {
         }
         let works = works(catalogue, &events, &changes);
         let mut taken = Taken { traces, ..Taken::default() };
+        // Shards of which something was taken, and those of which nothing more is.
+        let (mut begun, mut ended) = (HashSet::new(), HashSet::new());
         for row in &rows {
+            let shard: i16 = row.get("shard");
+            if ended.contains(&shard) {
+                continue;
+            }
             let no = LetterNo(row.get("letter_no"));
             let cause = CauseNo(row.get("cause_no"));
             let work = match works.get(&cause) {
@@ -160,18 +171,23 @@ impl Transaction<'_> {
                         Some(Err(reason)) => reason.clone(),
                         _ => format!("there is no event or change {}", cause.0),
                     };
-                    taken.unreadable.push((no, StoreError::Row { what: format!("letter {}", no.0), reason }));
+                    ended.insert(shard);
+                    if !begun.contains(&shard) {
+                        let what = format!("letter {}", no.0);
+                        taken.unreadable.push((no, StoreError::Row { what, reason }));
+                    }
                     continue;
                 }
             };
             let recipients = match row.get::<_, Option<i32>>("organization_no") {
                 Some(organization) => Recipients::One(OrganizationNo(organization)),
-                None => Recipients::Shard(Shard(row.get("shard"))),
+                None => Recipients::Shard(Shard(shard)),
             };
             let work = match work {
                 Work::SyncChange { change, .. } => Work::SyncChange { change, to: recipients },
                 work => work,
             };
+            begun.insert(shard);
             let (position, event) = (Position(row.get("position")), EventNo(row.get("event_no")));
             if let (Recipients::One(organization), attempts @ 1..) = (recipients, row.get("attempts")) {
                 taken.attempts.insert((cause, organization), attempts);

@@ -378,3 +378,24 @@ async fn a_letter_that_came_after_a_transaction_had_begun_is_not_passed_over() {
     drop(session);
     drop(steps.database);
 }
+
+#[tokio::test]
+async fn a_letter_that_cannot_be_read_waits_for_its_turn() {
+    let steps = Steps::start().await;
+    steps.take_in([edit("first", "helios", "equipment", &[("m", json!(1))])]).await;
+    steps.take_in([edit("garbled", "helios", "equipment", &[("m", json!(2))])]).await;
+    steps.take_in([edit("third", "helios", "equipment", &[("n", json!(3))])]).await;
+    let garble = "update event set payload = '7' where event_id = 'garbled'";
+    steps.client.batch_execute(garble).await.unwrap();
+    let jobs =
+        "select e.event_id, j.state from job j join event e on e.event_no = j.cause_no order by job_no";
+    let expected = "first | succeeded\ngarbled | failed\nthird | succeeded\n";
+    for _ in 0..200 {
+        steps.executor.step().await.unwrap();
+        if steps.lines(jobs).await == expected {
+            break;
+        }
+    }
+    assert_eq!(steps.lines(jobs).await, expected);
+    drop(steps.database);
+}
