@@ -1,7 +1,5 @@
 //! The statements by name. Each is a file in `sql/`, whose header says why, by which index, what it locks.
 
-use tokio_postgres::error::SqlState;
-
 use super::error::StoreError;
 
 /// A statement and its name, which error messages and logs give.
@@ -16,12 +14,7 @@ pub struct Statement {
 impl Statement {
     /// What it means that the server refused it, or that the connection was lost.
     pub(super) fn failed(self, source: tokio_postgres::Error) -> StoreError {
-        match source.as_db_error() {
-            Some(error) if *error.code() == SqlState::LOCK_NOT_AVAILABLE => {
-                StoreError::LockTimeout { statement: self.name, reason: error.message().to_owned() }
-            }
-            _ => StoreError::Statement { statement: self.name, source },
-        }
+        StoreError::of(self.name, source)
     }
 }
 
