@@ -32,7 +32,7 @@ impl Steps {
         Self::with_limits(LIMITS).await
     }
 
-    async fn with_limits(limits: BatchLimits) -> Self {
+    pub(crate) async fn with_limits(limits: BatchLimits) -> Self {
         let database = Database::create().await;
         let store = database.store();
         let catalogue = Arc::new(Catalogue::parse(BUILT_IN).unwrap());
