@@ -105,6 +105,7 @@ statements! {
     REPLAY_JOBS_ADD = "replay_jobs_add",
     REPLAY_MARK = "replay_mark",
     REPLAY_NEXT = "replay_next",
+    REPLAY_POSTPONE = "replay_postpone",
     REPLAY_SEND_JOBS = "replay_send_jobs",
     REPLAY_SEND_LETTERS = "replay_send_letters",
     REPLAY_TAKE = "replay_take",
