@@ -1,54 +1,79 @@
 //! What newer has come about since an old job: a replay of it leaves that alone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::EventNo;
 use super::catalogue::CategoryId;
 use super::setting::Key;
 
-/// What something newer than an old job's root event has touched, in the job's organization: entries written
-/// or removed, or found as they should be, by its own later events, by later changes of an upstream, or by a
-/// later reconcile.
+/// Which event was the last to touch what, in one organization: entries written or removed, or found as they should
+/// be, by its own events, by changes of an upstream, or by a reconcile.
 ///
-/// Whoever loads it names all of that; what an entry itself tells, by the event that last wrote it, is not in it.
+/// Whoever loads it names all that is newer than the replays at hand; what an entry itself tells, by the event that
+/// last wrote it, is not in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Touched {
+    everything: Option<EventNo>,
+    categories: HashMap<CategoryId, EventNo>,
+    keys: HashMap<CategoryId, HashMap<Key, EventNo>>,
+}
+
+impl Touched {
+    /// An event touched every entry of every category.
+    pub fn touch_everything(&mut self, event: EventNo) {
+        self.everything = self.everything.max(Some(event));
+    }
+
+    /// An event touched every entry of a category.
+    pub fn touch_category(&mut self, category: CategoryId, event: EventNo) {
+        let last = self.categories.entry(category).or_insert(event);
+        *last = event.max(*last);
+    }
+
+    /// An event touched an entry.
+    pub fn touch(&mut self, category: CategoryId, key: Key, event: EventNo) {
+        let last = self.keys.entry(category).or_default().entry(key).or_insert(event);
+        *last = event.max(*last);
+    }
+}
+
+/// What something newer than an old job's root event has touched, in the job's organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overtaken {
-    everything: bool,
-    categories: HashSet<CategoryId>,
-    keys: HashMap<CategoryId, HashSet<Key>>,
+    since: EventNo,
+    touched: Arc<Touched>,
 }
 
 impl Overtaken {
+    /// What was touched by events later than this one.
+    pub fn since(event: EventNo, touched: Arc<Touched>) -> Self {
+        Self { since: event, touched }
+    }
+
     /// Every entry of every category.
     pub fn everything() -> Self {
-        Self { everything: true, ..Self::default() }
-    }
-
-    /// Adds every entry of every category.
-    pub fn add_everything(&mut self) {
-        self.everything = true;
-    }
-
-    /// Adds every entry of a category.
-    pub fn add_category(&mut self, category: CategoryId) {
-        self.categories.insert(category);
-    }
-
-    /// Adds an entry.
-    pub fn add(&mut self, category: CategoryId, key: Key) {
-        self.keys.entry(category).or_default().insert(key);
+        let mut touched = Touched::default();
+        touched.touch_everything(EventNo(i64::MAX));
+        Self { since: EventNo(0), touched: Arc::new(touched) }
     }
 
     /// Whether the entry is among them.
     pub fn contains(&self, category: CategoryId, key: &str) -> bool {
-        self.everything
-            || self.categories.contains(&category)
-            || self.keys.get(&category).is_some_and(|keys| keys.contains(key))
+        let of_key = || self.touched.keys.get(&category)?.get(key).copied();
+        self.is_whole(category) || of_key().is_some_and(|event| event > self.since)
     }
 
     /// Whether any entry of the category is among them.
     pub fn touches(&self, category: CategoryId) -> bool {
-        self.everything || self.categories.contains(&category) || self.keys.contains_key(&category)
+        let keys = self.touched.keys.get(&category);
+        self.is_whole(category) || keys.is_some_and(|keys| keys.values().any(|event| *event > self.since))
+    }
+
+    fn is_whole(&self, category: CategoryId) -> bool {
+        let later = |event: EventNo| event > self.since;
+        self.touched.everything.is_some_and(later)
+            || self.touched.categories.get(&category).copied().is_some_and(later)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::domain::mailbox::{
     Batch, JobKind, Letter, LetterNo, Progress, Recipients, Reconcile, Work, numbers_needed,
 };
 use crate::domain::partnership::Beginning;
-use crate::domain::replay::Overtaken;
+use crate::domain::replay::{Overtaken, Touched};
 use crate::domain::setting::{Change, Key, Place};
 use crate::domain::world::World;
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
@@ -264,8 +264,8 @@ impl Transaction<'_> {
         catalogue: &Catalogue,
         letters: &[Letter],
     ) -> Result<HashMap<LetterNo, Overtaken>, StoreError> {
-        let (mut nos, mut organizations, mut events) = (Vec::new(), Vec::new(), Vec::new());
-        let mut categories: Vec<Option<&str>> = Vec::new();
+        // Once for each organization and category, from the oldest replay on.
+        let mut oldest: BTreeMap<(OrganizationNo, Option<CategoryId>), EventNo> = BTreeMap::new();
         for letter in letters.iter().filter(|letter| letter.replay) {
             let category = match &letter.work {
                 Work::OwnChange { category, .. } => Some(*category),
@@ -274,32 +274,36 @@ impl Transaction<'_> {
                 Work::PartnershipChange { .. } => continue,
             };
             let Some(organization) = letter.work.organization() else { continue };
-            nos.push(letter.no.0);
-            organizations.push(organization.0);
-            events.push(letter.event.0);
-            categories.push(category.map(|category| catalogue.name(category)));
+            let event = oldest.entry((organization, category)).or_insert(letter.event);
+            *event = letter.event.min(*event);
         }
-        let mut overtaken: HashMap<LetterNo, Overtaken> =
-            nos.iter().map(|no| (LetterNo(*no), Overtaken::default())).collect();
+        let organizations: Vec<i32> = oldest.keys().map(|(organization, _)| organization.0).collect();
+        let categories: Vec<Option<&str>> =
+            oldest.keys().map(|(_, category)| category.map(|category| catalogue.name(category))).collect();
+        let events: Vec<i64> = oldest.values().map(|event| event.0).collect();
         let rows = self
-            .query_unless(
-                nos.is_empty(),
-                statements::OVERTAKEN_LOAD,
-                [&nos, &organizations, &events, &categories],
-            )
+            .query_unless(oldest.is_empty(), statements::TOUCHED_LOAD, [&organizations, &events, &categories])
             .await?;
+        let mut touched: HashMap<OrganizationNo, Touched> = HashMap::new();
         for row in &rows {
-            let Some(overtaken) = overtaken.get_mut(&LetterNo(row.get("letter_no"))) else { continue };
+            let touched = touched.entry(organization(row)).or_default();
+            let event = EventNo(row.get("event_no"));
             let category = row.get::<_, Option<&str>>("category").map(|name| catalogue.find(name));
             match (category, row.get::<_, Option<&str>>("key")) {
-                (None, _) => overtaken.add_everything(),
-                (Some(Some(category)), None) => overtaken.add_category(category),
-                (Some(Some(category)), Some(key)) => overtaken.add(category, key.into()),
+                (None, _) => touched.touch_everything(event),
+                (Some(Some(category)), None) => touched.touch_category(category, event),
+                (Some(Some(category)), Some(key)) => touched.touch(category, key.into(), event),
                 // A category that the catalogue no longer has is left as it is.
                 (Some(None), _) => {}
             }
         }
-        Ok(overtaken)
+        let touched: HashMap<OrganizationNo, Arc<Touched>> =
+            touched.into_iter().map(|(organization, touched)| (organization, Arc::new(touched))).collect();
+        let overtaken = letters.iter().filter(|letter| letter.replay).map(|letter| {
+            let touched = letter.work.organization().and_then(|organization| touched.get(&organization));
+            (letter.no, Overtaken::since(letter.event, touched.cloned().unwrap_or_default()))
+        });
+        Ok(overtaken.collect())
     }
 
     /// Locks, against writing, what the letters read outside the shards that are locked already; returns

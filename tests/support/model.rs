@@ -28,7 +28,7 @@ use channel_sync::domain::mailbox::{
 };
 use channel_sync::domain::partnership::{Mode, Onboarding, Partnership, Terms};
 use channel_sync::domain::plan::Plan;
-use channel_sync::domain::replay::Overtaken;
+use channel_sync::domain::replay::{Overtaken, Touched};
 use channel_sync::domain::setting::{self, Change, Entry, Key, ValueId};
 use channel_sync::domain::world::Reached;
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard, World};
@@ -624,9 +624,9 @@ impl Model {
         no
     }
 
-    /// What is newer than a letter that is a replay: what `overtaken_load` finds in the database.
+    /// What is newer than a letter that is a replay: what `touched_load` finds in the database.
     fn overtaken(&self, letter: &Letter) -> Overtaken {
-        let mut overtaken = Overtaken::default();
+        let mut touched = Touched::default();
         let organization = letter.work.organization().expect("a replay goes to one organization");
         let done = self
             .jobs
@@ -642,26 +642,26 @@ impl Model {
                     match &event.edit {
                         Edit::Changes(changes) => {
                             for (key, _) in changes {
-                                overtaken.add(category, Arc::from(&**key));
+                                touched.touch(category, Arc::from(&**key), job.event);
                             }
                         }
-                        Edit::Snapshot { .. } => overtaken.add_category(category),
+                        Edit::Snapshot { .. } => touched.touch_category(category, job.event),
                     }
                 }
                 JobKind::SyncChange if changed => {
                     let change = &self.changes[&ChangeNo(job.cause.0)];
                     for (key, _) in change.entries.iter() {
-                        overtaken.add(change.category, Key::clone(key));
+                        touched.touch(change.category, Key::clone(key), job.event);
                     }
                 }
-                JobKind::Reconcile if changed => overtaken.add_everything(),
+                JobKind::Reconcile if changed => touched.touch_everything(job.event),
                 JobKind::OwnChange
                 | JobKind::PartnershipChange
                 | JobKind::SyncChange
                 | JobKind::Reconcile => {}
             }
         }
-        overtaken
+        Overtaken::since(letter.event, Arc::new(touched))
     }
 }
 

@@ -1,17 +1,16 @@
--- What is newer than jobs that are replayed, each a letter ($1) of an organization ($2) with a root event ($3), in
--- one category ($4) or in all: entries, categories (key null), everything (category null). The organization's own
--- later events that took effect; later changes of an upstream, and later reconciles, that changed something, the
--- first time or when they were done once more. The number of a cause is never less than that of its root event.
--- Indexes: event_organization, job_organization, replay_job_had_effect, job_pkey, change_pkey.
+-- What something newer than replays has touched, and the last event that did: in organizations ($1), by events later
+-- than the oldest replay ($2), in one category ($3) or in all: entries, categories (key null), everything (category
+-- null). The organization's own events that took effect; changes of an upstream, and reconciles, that changed
+-- something, the first time or when they were done once more. The number of a cause is never less than that of its
+-- root event. Indexes: event_organization, job_organization, replay_job_had_effect, change_pkey.
 with replay as materialized (
-     select * from unnest($1::bigint[], $2::int[], $3::bigint[], $4::text[]) r (letter_no, organization_no, event_no,
-                                                                                category)
+     select * from unnest($1::int[], $2::bigint[], $3::text[]) r (organization_no, event_no, category)
 )
-select distinct r.letter_no, e.category, edit.key
+select r.organization_no, e.category, edit.key, max(e.event_no) as event_no
   from replay r
        -- Looked up one by one (offset 0): a join could read whole tables, for few letters.
  cross join lateral (
-       select own.category, own.payload
+       select own.category, own.payload, own.event_no
          from event own
         where own.organization_no = r.organization_no
           and own.event_no > r.event_no
@@ -29,8 +28,9 @@ select distinct r.letter_no, e.category, edit.key
        union all
        select null where e.payload -> 'snapshot' is not null
        ) edit (key)
-union
-select r.letter_no, c.category, entry.key
+ group by r.organization_no, e.category, edit.key
+union all
+select r.organization_no, c.category, entry.key, max(c.event_no)
   from replay r
  cross join lateral (
        select d.cause_no
@@ -47,7 +47,7 @@ select r.letter_no, c.category, entry.key
           and d.had_effect
        ) j
  cross join lateral (
-       select made.category, made.payload, made.beginning
+       select made.category, made.payload, made.beginning, made.event_no
          from change made
         where made.change_no = j.cause_no
           and made.event_no > r.event_no
@@ -61,3 +61,4 @@ select r.letter_no, c.category, entry.key
        union all
        select null where c.beginning is not null
        ) entry (key)
+ group by r.organization_no, c.category, entry.key
