@@ -233,6 +233,7 @@ impl DatabaseTransaction for Transaction<'_> {
     }
 
     async fn commit(self) -> Result<(), StoreError> {
+        self.reset_lock_timeout().await?;
         self.commit().await
     }
 }
