@@ -2,8 +2,9 @@
 //! managers (upstreams): events come in from RabbitMQ, settings and results go out to Postgres.
 //!
 //! Every organization is an actor whose mailbox lies in Postgres. One loop turns messages into events, each
-//! with a letter in the mailbox that it is for. The other takes letters, lets the pure core decide, and
-//! writes what follows: settings, results, and letters to the mailboxes of downstreams.
+//! with a letter in the mailbox that it is for. Another takes letters, lets the pure core decide, and
+//! writes what follows: settings, results, and letters to the mailboxes of downstreams. A third makes letters
+//! again of jobs that an operator wants done once more.
 //!
 //! ```text
 //! bytes ─▶ contract::decode ─▶ Store::take_in ─▶ event + letter            then the acknowledgement
@@ -21,7 +22,7 @@
 //! | [`contract`] | bytes and properties into an event or a rejection |
 //! | [`store`] | Postgres: takes in, loads, saves, reads; decides nothing |
 //! | [`broker`] | RabbitMQ: a link that is built anew as often as it breaks, and publishing with confirms |
-//! | [`flow`] | the two loops, made of steps that a test can drive by hand |
+//! | [`flow`] | the three loops, made of steps that a test can drive by hand |
 //! | [`operations`] | what an operator can ask and do |
 //! | [`http`] | whether the service lives, and whether it is ready |
 //! | [`service`] | builds everything, owns the tasks, stops them in order |

@@ -306,7 +306,7 @@ pub struct Batch {
 }
 
 /// What came of a batch. What it did to settings and partnerships is in the world's writes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Done {
     /// Letters that leave the mailbox.
     pub letters_done: Vec<LetterNo>,

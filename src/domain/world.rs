@@ -76,7 +76,7 @@ struct Written {
 
 /// What was written to a [`World`]: the rows to save. Each list is sorted, so that whoever saves them locks
 /// rows in one order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Writes {
     /// Entries that are there now, with what they are.
     pub entries_put: Vec<(EntryAddress, Entry)>,

@@ -270,6 +270,14 @@ struct OpenBatch<'a, T> {
     blamed: Vec<(Blamed, String)>,
 }
 
+/// How far a batch had come at a savepoint.
+struct Mark {
+    held: HashSet<OrganizationNo>,
+    step: Step,
+    done: usize,
+    blamed: usize,
+}
+
 impl<T: DatabaseTransaction> OpenBatch<'_, T> {
     /// The next letters; none where there are none any more.
     async fn take(&mut self, limits: (i64, i64), care: Care) -> Result<Option<Vec<Letter>>, StoreError> {
@@ -345,6 +353,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
         let mut parts = vec![letters];
         while let Some(mut part) = parts.pop() {
             self.transaction.savepoint().await?;
+            let before = self.mark();
             let error = match self.do_free(&part).await {
                 Ok(stopped) => {
                     self.transaction.release_savepoint().await?;
@@ -357,6 +366,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
                 Err(error) => return Err(error),
             };
             self.transaction.roll_back_to_savepoint().await?;
+            self.roll_back_to(before);
             if part.len() > 1 {
                 let later = part.split_off(part.len() / 2);
                 parts.extend([later, part]);
@@ -383,6 +393,19 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
             }
         }
         Ok(())
+    }
+
+    fn mark(&self) -> Mark {
+        let Self { held, step, done, blamed, .. } = self;
+        Mark { held: held.clone(), step: *step, done: done.len(), blamed: blamed.len() }
+    }
+
+    /// What was done since is not done, and nobody waits for it.
+    fn roll_back_to(&mut self, Mark { held, step, done, blamed }: Mark) {
+        self.held = held;
+        self.step = step;
+        self.done.truncate(done);
+        self.blamed.truncate(blamed);
     }
 
     /// Does letters without waiting for rows that somebody else has locked: their organizations are put off.

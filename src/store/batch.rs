@@ -30,7 +30,7 @@ use crate::domain::world::World;
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
 
 /// The lock that a transaction holds while it decides on partnerships: a cycle may run through any shard.
-const PARTNERSHIPS: Shard = Shard(-1);
+pub const PARTNERSHIPS: Shard = Shard(-1);
 
 /// What waits in a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,8 @@ pub struct Locked {
 pub struct Taken {
     /// The letters.
     pub letters: Vec<Letter>,
-    /// Letters that cannot be read, and why.
+    /// Letters that cannot be read, and why: each the first that was taken of its shard. One that comes behind
+    /// others is not taken before these are done, or held.
     pub unreadable: Vec<(LetterNo, StoreError)>,
     /// How often a job was tried before, where it was.
     pub attempts: Attempts,
@@ -139,7 +140,11 @@ impl Transaction<'_> {
     ) -> Result<Taken, StoreError> {
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
         let held: Vec<i32> = held.iter().map(|organization| organization.0).collect();
-        let rows = self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &weight_max, &held]).await?;
+        let mut rows =
+            self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &weight_max, &held]).await?;
+        rows.sort_by_key(|row| -> (i64, i64, i64) {
+            (row.get("position"), row.get("cause_no"), row.get("letter_no"))
+        });
         let mut causes: BTreeMap<JobKind, BTreeSet<i64>> = BTreeMap::new();
         for row in &rows {
             causes.entry(JobKind::named(row.get("kind"))?).or_default().insert(row.get("cause_no"));
@@ -162,7 +167,13 @@ impl Transaction<'_> {
         }
         let works = works(catalogue, &events, &changes);
         let mut taken = Taken { traces, ..Taken::default() };
+        // Shards of which something was taken, and those of which nothing more is.
+        let (mut begun, mut ended) = (HashSet::new(), HashSet::new());
         for row in &rows {
+            let shard: i16 = row.get("shard");
+            if ended.contains(&shard) {
+                continue;
+            }
             let no = LetterNo(row.get("letter_no"));
             let cause = CauseNo(row.get("cause_no"));
             let work = match works.get(&cause) {
@@ -172,18 +183,23 @@ impl Transaction<'_> {
                         Some(Err(reason)) => reason.clone(),
                         _ => format!("there is no event or change {}", cause.0),
                     };
-                    taken.unreadable.push((no, StoreError::Row { what: format!("letter {}", no.0), reason }));
+                    ended.insert(shard);
+                    if !begun.contains(&shard) {
+                        let what = format!("letter {}", no.0);
+                        taken.unreadable.push((no, StoreError::Row { what, reason }));
+                    }
                     continue;
                 }
             };
             let recipients = match row.get::<_, Option<i32>>("organization_no") {
                 Some(organization) => Recipients::One(OrganizationNo(organization)),
-                None => Recipients::Shard(Shard(row.get("shard"))),
+                None => Recipients::Shard(Shard(shard)),
             };
             let work = match work {
                 Work::SyncChange { change, .. } => Work::SyncChange { change, to: recipients },
                 work => work,
             };
+            begun.insert(shard);
             let (position, event) = (Position(row.get("position")), EventNo(row.get("event_no")));
             let replay = row.get("replay");
             if let (Recipients::One(organization), attempts @ 1..) = (recipients, row.get("attempts")) {
@@ -229,13 +245,7 @@ impl Transaction<'_> {
     ) -> Result<Batch, StoreError> {
         let reading: Vec<(&Letter, OrganizationNo)> =
             letters.iter().filter_map(|letter| Some((letter, letter.reads()?))).collect();
-        let can_run = |letter: &Letter, upstream: OrganizationNo| {
-            let decides_on_partnerships = matches!(letter.work, Work::PartnershipChange { .. });
-            let can_read = locked.contains(&upstream.shard()) || readable.contains(&upstream.shard());
-            can_read && (!decides_on_partnerships || readable.contains(&PARTNERSHIPS))
-        };
-        let blocked = reading.iter().filter(|(letter, upstream)| !can_run(letter, *upstream));
-        let mut waiting: HashSet<LetterNo> = blocked.map(|(letter, _)| letter.no).collect();
+        let mut waiting = blocked(&letters, locked, readable);
         let nos: Vec<i64> = letters.iter().map(|letter| letter.no.0).collect();
         let reading_nos: Vec<i64> = reading.iter().map(|(letter, _)| letter.no.0).collect();
         let upstreams: Vec<i32> = reading.iter().map(|(_, upstream)| upstream.0).collect();
@@ -307,12 +317,8 @@ impl Transaction<'_> {
         letters: &[Letter],
         locked: &[Shard],
     ) -> Result<HashSet<Shard>, StoreError> {
-        let upstreams = letters.iter().filter_map(Letter::reads);
-        let wanted: BTreeSet<Shard> =
-            upstreams.map(OrganizationNo::shard).filter(|shard| !locked.contains(shard)).collect();
-        let wanted: Vec<i16> = wanted.iter().map(|shard| shard.0).collect();
-        let decides_on_partnerships =
-            letters.iter().any(|letter| matches!(letter.work, Work::PartnershipChange { .. }));
+        let wanted: Vec<i16> = shards_read(letters, locked).iter().map(|shard| shard.0).collect();
+        let decides_on_partnerships = letters.iter().any(decides_on_partnerships);
         let registry = vec![PARTNERSHIPS.0];
         let (shared, registry) = together!(
             self.query_unless(wanted.is_empty(), statements::SHARDS_LOCK_SHARED, [&wanted]),
@@ -341,6 +347,27 @@ fn progress(row: &Row) -> Progress {
         },
         (None, _) => Progress::NotBegun,
     }
+}
+
+/// The shards that letters read, beside those that are locked already.
+pub fn shards_read(letters: &[Letter], locked: &[Shard]) -> BTreeSet<Shard> {
+    let upstreams = letters.iter().filter_map(Letter::reads);
+    upstreams.map(OrganizationNo::shard).filter(|shard| !locked.contains(shard)).collect()
+}
+
+/// Whether a letter asks for a decision on partnerships, under the lock [`PARTNERSHIPS`].
+pub fn decides_on_partnerships(letter: &Letter) -> bool {
+    matches!(letter.work, Work::PartnershipChange { .. })
+}
+
+/// The letters that read what this transaction has locked neither for writing nor for reading.
+pub fn blocked(letters: &[Letter], locked: &[Shard], readable: &HashSet<Shard>) -> HashSet<LetterNo> {
+    let can_run = |letter: &Letter, upstream: OrganizationNo| {
+        let can_read = locked.contains(&upstream.shard()) || readable.contains(&upstream.shard());
+        can_read && (!decides_on_partnerships(letter) || readable.contains(&PARTNERSHIPS))
+    };
+    let reading = letters.iter().filter_map(|letter| Some((letter, letter.reads()?)));
+    reading.filter(|(letter, upstream)| !can_run(letter, *upstream)).map(|(letter, _)| letter.no).collect()
 }
 
 /// What events and changes ask for, by cause, or why they cannot be read; a change goes to nobody yet.

@@ -57,6 +57,16 @@ fn describe(error: &tokio_postgres::Error) -> String {
 }
 
 impl StoreError {
+    /// What it means that a statement failed: the server refused it, or the connection was lost.
+    pub(super) fn of(statement: &'static str, source: tokio_postgres::Error) -> Self {
+        match source.as_db_error() {
+            Some(error) if *error.code() == SqlState::LOCK_NOT_AVAILABLE => {
+                Self::LockTimeout { statement, reason: error.message().to_owned() }
+            }
+            _ => Self::Statement { statement, source },
+        }
+    }
+
     /// Whether the same thing may well succeed when tried again: the connection was lost, the server is
     /// starting or stopping or short of resources, or other transactions were in the way.
     pub fn is_transient(&self) -> bool {

@@ -128,14 +128,16 @@ struct Added {
     ignored: bool,
 }
 
-type Identity = (String, String);
+/// What identifies an event: its source, and its id there.
+pub type Identity = (String, String);
 
-fn identity(envelope: &Envelope) -> Identity {
+/// What identifies the event of this envelope.
+pub fn identity(envelope: &Envelope) -> Identity {
     (envelope.source.clone(), envelope.id.clone())
 }
 
 /// The places of the first message of each identity; what comes again in the same batch is settled.
-fn first_of_each(incoming: &[Incoming], taken: &mut [Option<Taken>]) -> Vec<usize> {
+pub fn first_of_each(incoming: &[Incoming], taken: &mut [Option<Taken>]) -> Vec<usize> {
     let mut contents: HashMap<(&str, &str), &[u8; 32]> = HashMap::new();
     let mut firsts = Vec::new();
     for (place, one) in incoming.iter().enumerate() {
@@ -152,7 +154,7 @@ fn first_of_each(incoming: &[Incoming], taken: &mut [Option<Taken>]) -> Vec<usiz
 }
 
 /// What an event is that is there already, with this content.
-fn again(envelope: &Envelope, content: Option<&[u8; 32]>) -> Taken {
+pub fn again(envelope: &Envelope, content: Option<&[u8; 32]>) -> Taken {
     if content == Some(&envelope.content) {
         return Taken::Duplicate;
     }
@@ -327,15 +329,19 @@ impl Transaction<'_> {
         let mut places = Vec::new();
         let (mut codes, mut reasons, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
         let (mut properties, mut digests, mut redelivered) = (Vec::new(), Vec::new(), Vec::new());
+        let mut seen = BTreeSet::new();
         for ((one, taken), no) in incoming.iter().zip(taken).zip(numbers) {
             let Taken::Rejected(rejection) = taken else { continue };
+            let digest = digest(&one.message)?;
+            if !seen.insert(digest) {
+                continue;
+            }
             places.push(no.0);
-            let stored = properties_text(&one.message)?;
             codes.push(rejection.code.name());
             reasons.push(&*rejection.reason);
             bodies.push(&*one.message.body);
-            digests.push(digest(&one.message)?);
-            properties.push(stored);
+            digests.push(digest);
+            properties.push(properties_text(&one.message)?);
             redelivered.push(one.message.properties.redelivered == Some(true));
         }
         if codes.is_empty() {
@@ -352,7 +358,10 @@ impl Transaction<'_> {
 }
 
 /// What tells a message from others, whether it was delivered before or not.
-fn digest(message: &Message) -> Result<[u8; 32], StoreError> {
+///
+/// # Errors
+/// Where its properties cannot be written as JSON.
+pub fn digest(message: &Message) -> Result<[u8; 32], StoreError> {
     let mut undelivered = message.clone();
     undelivered.properties.redelivered = None;
     undelivered.properties.headers.remove("x-delivery-count");

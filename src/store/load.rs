@@ -152,16 +152,17 @@ fn shared(known: &mut HashSet<Key>, key: &str) -> Key {
 }
 
 /// Whose partnerships letters are about.
-#[derive(Default)]
-struct Parties {
+#[derive(Debug, Default)]
+pub struct Parties {
     /// Organizations whose upstreams count, all the way up.
-    above: BTreeSet<OrganizationNo>,
+    pub above: BTreeSet<OrganizationNo>,
     /// Upstreams whose downstreams in a shard count.
-    below: BTreeSet<(OrganizationNo, Shard)>,
+    pub below: BTreeSet<(OrganizationNo, Shard)>,
 }
 
 impl Parties {
-    fn of(letters: &[Letter]) -> Self {
+    /// Those of these letters.
+    pub fn of(letters: &[Letter]) -> Self {
         let mut parties = Self::default();
         for letter in letters {
             match &letter.work {
@@ -187,13 +188,18 @@ impl Parties {
 }
 
 /// A part of a reconcile: of both sides, the first entries after a place.
-struct WantedPart {
-    upstream: OrganizationNo,
-    downstream: OrganizationNo,
-    after_category: String,
-    after_key: String,
+#[derive(Debug)]
+pub struct WantedPart {
+    /// The channel manager.
+    pub upstream: OrganizationNo,
+    /// The channel partner.
+    pub downstream: OrganizationNo,
+    /// The place that the part begins after: its category.
+    pub after_category: String,
+    /// Its key.
+    pub after_key: String,
     /// One more than the part goes through, to tell whether there are more.
-    entries_max: i64,
+    pub entries_max: i64,
 }
 
 impl WantedPart {
@@ -236,23 +242,26 @@ impl<'a> PartColumns<'a> {
 }
 
 /// What letters touch, given the partnerships.
-#[derive(Default)]
-struct Wanted {
+#[derive(Debug, Default)]
+pub struct Wanted {
     /// Organizations whose settings may change.
-    changing: BTreeSet<OrganizationNo>,
+    pub changing: BTreeSet<OrganizationNo>,
     /// Parts of reconciles: of both sides, the entries that these go through.
-    parts: Vec<WantedPart>,
+    pub parts: Vec<WantedPart>,
     /// Categories of which all entries count.
-    categories: BTreeSet<(OrganizationNo, CategoryId)>,
+    pub categories: BTreeSet<(OrganizationNo, CategoryId)>,
     /// Single entries that count.
-    keys: BTreeSet<(OrganizationNo, CategoryId, Key)>,
-    versions: BTreeSet<(OrganizationNo, CategoryId)>,
-    declined: BTreeSet<Declined>,
+    pub keys: BTreeSet<(OrganizationNo, CategoryId, Key)>,
+    /// Categories of which the largest version seen counts.
+    pub versions: BTreeSet<(OrganizationNo, CategoryId)>,
+    /// Single declined records that count.
+    pub declined: BTreeSet<Declined>,
     known_keys: HashSet<Key>,
 }
 
 impl Wanted {
-    fn of(world: &World, catalogue: &Catalogue, batch: &Batch) -> Self {
+    /// What these letters touch; `world` holds the partnerships of their [`Parties`].
+    pub fn of(world: &World, catalogue: &Catalogue, batch: &Batch) -> Self {
         let mut wanted = Self::default();
         for letter in &batch.letters {
             let share = batch.plan.share(letter.no);

@@ -12,7 +12,7 @@
 //! | `payload` | events and changes as they are stored |
 //! | [`intake`] | taking in a batch of messages |
 //! | [`batch`] | locking shards, taking letters |
-//! | `load` | loading the part of the world that letters touch |
+//! | [`load`] | loading the part of the world that letters touch |
 //! | [`save`] | saving what was done |
 //! | [`choice`] | jobs that an operator chose: shown, discarded |
 //! | [`replay`] | jobs that are done once more |
@@ -30,7 +30,7 @@ mod columns;
 pub mod error;
 pub mod failure;
 pub mod intake;
-mod load;
+pub mod load;
 pub mod pause;
 mod payload;
 mod pool;

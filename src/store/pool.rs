@@ -127,7 +127,7 @@ impl Store {
     /// Where it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let session = self.session().await?;
-        let failed = |source| StoreError::Statement { statement: "ping", source };
+        let failed = |source| StoreError::of("ping", source);
         session.client.simple_query("").await.map_err(failed)?;
         Ok(())
     }
@@ -180,14 +180,14 @@ impl Store {
             .client
             .query_one("select to_regclass('channel_sync.refinery_schema_history') is not null", &[])
             .await
-            .map_err(|source| StoreError::Statement { statement: "find the migrations", source })?;
+            .map_err(|source| StoreError::of("find the migrations", source))?;
         let applied: i32 = match table.get(0) {
             false => 0,
             true => session
                 .client
                 .query_one("select coalesce(max(version), 0) from channel_sync.refinery_schema_history", &[])
                 .await
-                .map_err(|source| StoreError::Statement { statement: "read the migrations", source })?
+                .map_err(|source| StoreError::of("read the migrations", source))?
                 .get(0),
         };
         let needed = embedded::migrations::runner()
@@ -266,7 +266,7 @@ impl Session {
     /// # Errors
     /// Where the connection is lost.
     pub async fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
-        let failed = |source| StoreError::Statement { statement: "begin", source };
+        let failed = |source| StoreError::of("begin", source);
         let inner = self.counted.answer(failed, self.client.transaction()).await?;
         Ok(Transaction { inner, counted: &self.counted })
     }
@@ -355,7 +355,7 @@ impl Transaction<'_> {
     }
 
     async fn control(&self, statement: &'static str) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Statement { statement, source };
+        let failed = |source| StoreError::of(statement, source);
         self.counted.answer(failed, self.inner.batch_execute(statement)).await
     }
 
@@ -365,10 +365,11 @@ impl Transaction<'_> {
     /// Where a statement of it has failed, or the connection is lost; in the latter case it is not known whether
     /// the transaction took effect.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Statement { statement: "commit", source };
-        // The library takes the server's "ROLLBACK" for a commit that went well. In a transaction that an
-        // earlier error has aborted, this fails.
-        self.counted.answer(failed, self.inner.batch_execute("select")).await?;
+        let failed = |source| StoreError::of("commit", source);
+        // The library takes the server's "ROLLBACK" for a commit that went well: in a transaction that an
+        // earlier error has aborted, this fails. And whoever notifies waits at its commit for the others that do,
+        // on a lock that nobody keeps: no reason to give up.
+        self.counted.answer(failed, self.inner.batch_execute("set local lock_timeout = 0")).await?;
         self.counted.answer(failed, self.inner.commit()).await
     }
 }

@@ -103,7 +103,15 @@ impl Store {
         let replay_no: i64 = replay.get("replay_no");
         let rate: Option<i32> = replay.get("rate_per_second");
         let jobs_max = rate.map_or(jobs_max, |rate| jobs_max.min(rate.into())).max(1);
-        let (sent, refused) = transaction.send_next(replay_no, jobs_max).await?;
+        let (sent, refused) = match transaction.send_next(replay_no, jobs_max).await {
+            Ok(counts) => counts,
+            Err(error) => {
+                drop(transaction);
+                // Where this fails too, the replay is simply looked at again sooner.
+                let _ = session.query(statements::REPLAY_POSTPONE, &[&replay_no]).await;
+                return Err(error);
+            }
+        };
         let progress = transaction
             .query(statements::REPLAY_ADVANCE, &[&replay_no, &(sent as i32), &(refused as i32)])
             .await?;

@@ -1,7 +1,5 @@
 //! The statements by name. Each is a file in `sql/`, whose header says why, by which index, what it locks.
 
-use tokio_postgres::error::SqlState;
-
 use super::error::StoreError;
 
 /// A statement and its name, which error messages and logs give.
@@ -16,12 +14,7 @@ pub struct Statement {
 impl Statement {
     /// What it means that the server refused it, or that the connection was lost.
     pub(super) fn failed(self, source: tokio_postgres::Error) -> StoreError {
-        match source.as_db_error() {
-            Some(error) if *error.code() == SqlState::LOCK_NOT_AVAILABLE => {
-                StoreError::LockTimeout { statement: self.name, reason: error.message().to_owned() }
-            }
-            _ => StoreError::Statement { statement: self.name, source },
-        }
+        StoreError::of(self.name, source)
     }
 }
 
@@ -113,6 +106,7 @@ statements! {
     REPLAY_JOBS_ADD = "replay_jobs_add",
     REPLAY_MARK = "replay_mark",
     REPLAY_NEXT = "replay_next",
+    REPLAY_POSTPONE = "replay_postpone",
     REPLAY_SEND_JOBS = "replay_send_jobs",
     REPLAY_SEND_LETTERS = "replay_send_letters",
     REPLAY_TAKE = "replay_take",

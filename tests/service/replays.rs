@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use channel_sync::contract::{Limits, RejectionCode};
 use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
-use channel_sync::flow::executor::Executor;
+use channel_sync::flow::executor::{BatchLimits, Executor};
 use channel_sync::flow::ingest::Ingest;
 use channel_sync::flow::replayer::Replayer;
 use channel_sync::operations::{
@@ -13,8 +13,11 @@ use channel_sync::operations::{
 use channel_sync::store::replay::Sent;
 use serde_json::json;
 
+use crate::model::Random;
+use crate::sequence::sequence;
+use crate::sequences::{WAVES, of_sequence};
 use crate::steps::{LIMITS, Steps};
-use crate::support::events::{edit, invitation, partnership, raw, snapshot};
+use crate::support::events::{edit, event, invitation, partnership, raw, snapshot};
 use crate::support::platform::{LOCK_TIMEOUT, RETRY};
 
 const ANA: Operator<'_> = Operator { name: "ana", reason: "fixed" };
@@ -654,5 +657,110 @@ async fn discarded_messages_stay_as_such_and_are_not_dealt_with_twice() {
     let all = RejectedSelection::default();
     assert_eq!(operations::discard_rejected(&steps.store, &all, None, ANA).await.unwrap(), 2);
     assert_eq!(steps.lines("select count(*) from rejected_message where state = 'discarded'").await, "3\n");
+    drop(steps.database);
+}
+
+/// Jobs of the organizations in `failing` fail. What an older event writes over what a newer one has written, where no
+/// strict partnership locks it, is noted in `overwritten`.
+const CHAOS: &str = "
+    create table failing (organization_no int primary key);
+    create table overwritten (note text);
+    create function refuse_setting() returns trigger language plpgsql as $$ begin
+        if exists (select from failing f where f.organization_no = (coalesce(new, old)).organization_no) then
+            raise exception 'failing' using errcode = '23514';
+        end if;
+        if tg_op = 'UPDATE' and new.event_no < old.event_no and not exists (
+               select from partnership p join category c on c.name = new.category and c.reach = 'ongoing'
+                where p.downstream_no = new.organization_no and p.mode = 'strict') then
+            insert into overwritten values (format('%s by %s', to_json(old), to_json(new)));
+        end if;
+        return coalesce(new, old);
+    end $$;
+    create trigger refuse_setting before insert or update or delete on setting for each row
+        execute function refuse_setting();
+    create function refuse_partnership() returns trigger language plpgsql as $$ begin
+        if exists (select from failing f where f.organization_no = new.downstream_no) then
+            raise exception 'failing' using errcode = '23514';
+        end if;
+        if tg_op = 'UPDATE' and new.event_no < old.event_no then
+            insert into overwritten values (format('%s by %s', to_json(old), to_json(new)));
+        end if;
+        return new;
+    end $$;
+    create trigger refuse_partnership before insert or update on partnership for each row
+        execute function refuse_partnership();";
+
+/// Entries in which a strict downstream and its upstream differ, in the categories that are kept in sync.
+const NO_REPLICAS: &str = "
+    with side as (
+         select p.upstream_no, p.downstream_no, s.category, s.key, s.value_id, s.organization_no
+           from partnership p
+           join setting s on s.organization_no in (p.upstream_no, p.downstream_no)
+           join category c on c.name = s.category and c.reach = 'ongoing'
+          where p.mode = 'strict')
+    select upstream_no, downstream_no, category, key
+      from side
+     group by upstream_no, downstream_no, category, key
+    having count(*) <> 2 or count(distinct value_id) <> 1";
+
+#[tokio::test]
+async fn random_jobs_that_fail_and_are_replayed_at_random_overwrite_nothing_newer() {
+    let steps = Steps::with_limits(BatchLimits { letters_max: 1, writes_max: 1, ..LIMITS }).await;
+    steps.client.batch_execute(CHAOS).await.unwrap();
+    let mut random = Random::new(7);
+    let settle = async |steps: &Steps| {
+        for _ in 0..20_000 {
+            steps.executor.step().await.unwrap();
+            if steps.lines("select count(*) from letter").await == "0\n" {
+                return;
+            }
+        }
+        panic!("letters are left: {}", steps.lines("select * from letter").await);
+    };
+    let sequences: Vec<(u64, Vec<_>)> = (200..206).map(|seed| (seed, sequence(seed))).collect();
+    for wave in WAVES {
+        let some = random.below(3) + 1;
+        let fails = format!(
+            "truncate failing; insert into failing
+             select organization_no from organization where (organization_no * 7 + {}) % 4 < {some}",
+            random.below(1000)
+        );
+        steps.client.batch_execute(&fails).await.unwrap();
+        for place in wave {
+            let messages = sequences.iter().filter_map(|(seed, events)| {
+                let one = of_sequence(*seed, events.get(place)?.clone());
+                Some(event(&format!("{seed}-e{place}"), one.message_type(), one.data()))
+            });
+            steps.take_in(messages).await;
+        }
+        settle(&steps).await;
+        steps.client.batch_execute("truncate failing").await.unwrap();
+        // Some of what failed, now; the others after newer things have happened.
+        let failed =
+            steps.lines("select idempotency_key from job_view where state = 'failed' order by 1").await;
+        let some: Vec<JobKey> = failed.lines().filter(|_| random.chance(25)).map(key).collect();
+        if !some.is_empty() {
+            steps.replay(&JobSelection { keys: some, ..JobSelection::default() }).await;
+            while Replayer::new(steps.store.clone()).step().await.unwrap().is_some() {}
+            settle(&steps).await;
+        }
+    }
+    let failed = steps.lines("select count(*) from job where state = 'failed'").await;
+    assert!(failed.trim().parse::<i32>().unwrap() >= 10, "enough has failed: {failed}");
+    steps.replay_all().await;
+    settle(&steps).await;
+    assert_eq!(
+        steps
+            .lines(
+                "select kind, state, count(*) from job_view where state <> 'succeeded'
+                               and state <> 'discarded' group by 1, 2"
+            )
+            .await,
+        ""
+    );
+    assert_eq!(steps.lines("select note from overwritten").await, "");
+    assert_eq!(steps.lines(NO_REPLICAS).await, "");
+    let overtaken = steps.lines("select count(*) from job where overtaken > 0").await;
+    assert!(overtaken.trim().parse::<i32>().unwrap() >= 3, "something was newer: {overtaken}");
     drop(steps.database);
 }

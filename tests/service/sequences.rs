@@ -23,7 +23,7 @@ use crate::support::platform::Platform;
 const SIDE_BY_SIDE: u64 = 25;
 
 /// The places of the events that are published together.
-const WAVES: [Range<usize>; 5] = [0..8, 8..13, 13..18, 18..24, 24..LENGTH];
+pub(crate) const WAVES: [Range<usize>; 5] = [0..8, 8..13, 13..18, 18..24, 24..LENGTH];
 
 /// An event of a sequence, its organizations named apart from those of other sequences.
 pub(crate) fn of_sequence(seed: u64, mut event: Event) -> Event {

@@ -151,15 +151,46 @@ async fn two_consumers_that_take_in_the_same_messages_at_once_take_them_in_once(
 async fn a_rejected_message_that_is_delivered_again_is_stored_once() {
     let steps = Steps::start().await;
     let mut message = raw(b"no JSON");
-    message.properties.redelivered = Some(false);
+    let stored = "select count(*) from rejected_message";
+    for redelivered in [false, true, true] {
+        message.properties.redelivered = Some(redelivered);
+        steps.take_in([message.clone()]).await;
+        assert_eq!(steps.lines(stored).await, "1\n");
+    }
+    // Where somebody has dealt with it and it is published again, it is another one.
+    steps.client.batch_execute("update rejected_message set state = 'discarded'").await.unwrap();
     steps.take_in([message.clone()]).await;
-    message.properties.redelivered = Some(true);
-    steps.take_in([message.clone()]).await;
-    assert_eq!(steps.lines("select count(*) from rejected_message").await, "1\n");
-    // Published twice, it is two messages.
+    assert_eq!(steps.lines(stored).await, "1\n");
     message.properties.redelivered = Some(false);
+    steps.take_in([message.clone(), message]).await;
+    assert_eq!(steps.lines(stored).await, "2\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn a_rejected_message_whose_commit_was_not_answered_is_stored_once() {
+    let steps = Steps::start().await;
+    let mut message = raw(b"no JSON");
+    message.properties.redelivered = Some(false);
+    // The batch is stored, and nobody knows: so it is tried again as it is.
+    steps.take_in([message.clone()]).await;
     steps.take_in([message]).await;
-    assert_eq!(steps.lines("select count(*) from rejected_message").await, "2\n");
+    assert_eq!(steps.lines("select count(*) from rejected_message").await, "1\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn a_rejected_message_that_two_consumers_take_in_at_once_is_stored_once() {
+    let steps = Steps::start().await;
+    // One of them has it for the first time and was taken for dead; so the other one has it again.
+    for no in 0..20 {
+        let mut message = raw(format!("no JSON {no}").as_bytes());
+        message.properties.redelivered = Some(false);
+        let mut again = message.clone();
+        again.properties.redelivered = Some(true);
+        tokio::join!(steps.take_in([message]), steps.take_in([again]));
+    }
+    assert_eq!(steps.lines("select count(*) from rejected_message").await, "20\n");
     drop(steps.database);
 }
 
@@ -208,5 +239,43 @@ async fn one_at_a_time_takes_messages_in() {
     let message = edit("first", "helios", "equipment", &[("k", json!(1))]);
     let (taken, ()) = tokio::join!(steps.take_in([message]), waiting);
     assert!(matches!(taken[..], [Taken::Accepted(_)]), "{taken:?}");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn a_letter_that_came_after_a_transaction_had_begun_is_not_passed_over() {
+    let steps = Steps::start().await;
+    let mut session = steps.store.session().await.unwrap();
+    let transaction = session.begin().await.unwrap();
+    // What is now for the transaction was before this.
+    steps.take_in([edit("first", "helios", "equipment", &[("m", json!(1))])]).await;
+    let due = steps.store.shards_due(10).await.unwrap();
+    let locked = transaction.lock_shards(&[due[0].shard], LOCK_TIMEOUT).await.unwrap();
+    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    let taken = transaction.take_letters(&catalogue, &locked.shards, (10, 10), &locked.held).await.unwrap();
+    assert_eq!(taken.letters.len(), 1);
+    drop(transaction);
+    drop(session);
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn a_letter_that_cannot_be_read_waits_for_its_turn() {
+    let steps = Steps::start().await;
+    steps.take_in([edit("first", "helios", "equipment", &[("m", json!(1))])]).await;
+    steps.take_in([edit("garbled", "helios", "equipment", &[("m", json!(2))])]).await;
+    steps.take_in([edit("third", "helios", "equipment", &[("n", json!(3))])]).await;
+    let garble = "update event set payload = '7' where event_id = 'garbled'";
+    steps.client.batch_execute(garble).await.unwrap();
+    let jobs =
+        "select e.event_id, j.state from job j join event e on e.event_no = j.cause_no order by job_no";
+    let expected = "first | succeeded\ngarbled | failed\nthird | succeeded\n";
+    for _ in 0..200 {
+        steps.executor.step().await.unwrap();
+        if steps.lines(jobs).await == expected {
+            break;
+        }
+    }
+    assert_eq!(steps.lines(jobs).await, expected);
     drop(steps.database);
 }

@@ -390,3 +390,28 @@ async fn a_letter_that_stands_twice_takes_effect_once() {
     assert_eq!(steps.lines("select count(*) from letter").await, "0\n");
     drop(steps.database);
 }
+
+#[tokio::test]
+async fn partnerships_that_cannot_be_stored_are_found_in_one_batch() {
+    let steps = Steps::with_partners().await;
+    steps.apply(["f", "g"].map(|name| edit(name, name, "adders", &[("a", json!(1))]))).await;
+    let numbers = "select organization_no from organization where organization_id in ('f', 'g') order by 1";
+    assert_eq!(steps.lines(numbers).await, "7\n8\n");
+    let refuse = REFUSE_C.replace("update on setting", "update on partnership");
+    let refuse = refuse.replace("new.organization_no = 4", "new.downstream_no in (7, 8)");
+    steps.client.batch_execute(&refuse).await.unwrap();
+    // With each a reconcile would begin, for which its organization would be held.
+    steps
+        .take_in(["f", "g"].map(|name| partnership(&format!("fails-{name}"), "helios", name, "strict")))
+        .await;
+    let states = "select event_id, state from event_view where event_id like 'fails-%' order by 1";
+    let expected = "fails-f | failed\nfails-g | failed\n";
+    for _ in 0..200 {
+        steps.executor.step().await.unwrap();
+        if steps.lines(states).await == expected {
+            break;
+        }
+    }
+    assert_eq!(steps.lines(states).await, expected);
+    drop(steps.database);
+}

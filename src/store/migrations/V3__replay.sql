@@ -67,7 +67,6 @@ create table replay_job (
     primary key (replay_no, cause_no, organization_no)
 );
 create index replay_job_waiting on replay_job (replay_no, shard, cause_no, organization_no) where state = 'waiting';
-
 create index replay_job_had_effect on replay_job (organization_no, cause_no) where had_effect;
 
 -- Who did what, when and why: a row for everything that an operator changes, in the same transaction.
@@ -82,12 +81,12 @@ create table operator_action (
 
 -- Jobs that an operator can choose, by what they are: finished ones, and those that are tried again (and, asked for
 -- by key, those that wait). Null where it does not matter. With why each is refused, where it is. One definition
--- for all that is shown and done; the planner puts it into the statement that calls it.
+-- for all that is shown and done; the planner puts it into the statement that calls it (see explain). Indexes:
+-- job_not_succeeded, job_organization, job_pkey; the mailbox is small.
 create function chosen_job(purpose text, causes bigint[], organizations int[], event bigint, upstream int,
                            organization int, in_category text, of_kind text, in_state text, with_error text,
                            since timestamptz, until timestamptz)
-returns table (cause_no bigint, organization_no int, kind text, state text, error text, had_effect boolean,
-               refusal text)
+returns table (cause_no bigint, organization_no int, kind text, state text, error text, refusal text)
 language sql stable
 begin atomic
 select j.cause_no,
@@ -95,7 +94,6 @@ select j.cause_no,
        j.kind,
        j.state,
        j.error,
-       j.had_effect,
        case
          when j.state = 'pending' then 'it waits to be done already'
          when j.found_wrong then 'its event was found wrong when it ran: see the rejected messages'
@@ -114,7 +112,6 @@ select j.cause_no,
               end as kind,
               f.state::text as state,
               f.last_error as error,
-              f.state = 'succeeded' and f.added + f.changed + f.removed > 0 as had_effect,
               f.state = 'discarded' and c.change_no is null and e.verdict = 'rejected' as found_wrong
          from job f
          left join change c on c.change_no = f.cause_no
@@ -143,7 +140,6 @@ select j.cause_no,
               w.kind::text,
               case when w.attempts > 0 then 'retrying' else 'pending' end,
               w.last_error,
-              false,
               false
          from waiting_job w
          left join change c on c.change_no = w.cause_no

@@ -1,6 +1,8 @@
 -- The first due letters of each shard that this transaction has locked: as many as $2, and as weigh $3
 -- together; at least one a shard. Always the first of a shard, without gaps but for those of organizations that
--- are held ($4), which letters that are not due are of. Index: letter_order.
+-- are held ($4), which letters that are not due are of. A letter that was never tried is due, whatever the time:
+-- one that another transaction wrote after this one had begun would be overtaken else. Index: letter_order.
+--
 -- What a letter weighs here is what it takes to load it. A heavy one is worked off in parts, so it counts for
 -- no more than an eighth, and leaves room for those behind it; letters of one cause share what they say; and
 -- a reconcile says nothing.
@@ -21,7 +23,7 @@ select l.letter_no, l.position, l.cause_no, l.event_no, l.kind::text, l.organiza
                  from (select *
                          from letter
                         where letter.shard = s.shard
-                          and run_at <= now()
+                          and (attempts = 0 or run_at <= now())
                           and (organization_no is null or organization_no <> all($4::int[]))
                         order by position, cause_no, letter_no
                         limit $2) first) d

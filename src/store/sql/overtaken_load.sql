@@ -9,16 +9,21 @@ with replay as materialized (
 )
 select distinct r.letter_no, e.category, edit.key
   from replay r
-  join event e
-    on e.organization_no = r.organization_no
-   and e.event_no > r.event_no
-   and e.type = 'setting-changed'
-   and e.verdict = 'accepted'
-   and (r.category is null or e.category = r.category)
-  join job j
-    on j.cause_no = e.event_no
-   and j.organization_no = r.organization_no
-   and j.state = 'succeeded'
+       -- Looked up one by one (offset 0): a join could read whole tables, for few letters.
+ cross join lateral (
+       select own.category, own.payload
+         from event own
+        where own.organization_no = r.organization_no
+          and own.event_no > r.event_no
+          and own.type = 'setting-changed'
+          and own.verdict = 'accepted'
+          and (r.category is null or own.category = r.category)
+          and exists (select from job j
+                       where j.organization_no = r.organization_no
+                         and j.cause_no = own.event_no
+                         and j.state = 'succeeded')
+       offset 0
+       ) e
  cross join lateral (
        select change ->> 0 from json_array_elements(e.payload -> 'changes') change
        union all
@@ -41,10 +46,14 @@ select r.letter_no, c.category, entry.key
           and d.cause_no > r.event_no
           and d.had_effect
        ) j
-  join change c
-    on c.change_no = j.cause_no
-   and c.event_no > r.event_no
-   and (c.beginning is not null or r.category is null or c.category = r.category)
+ cross join lateral (
+       select made.category, made.payload, made.beginning
+         from change made
+        where made.change_no = j.cause_no
+          and made.event_no > r.event_no
+          and (made.beginning is not null or r.category is null or made.category = r.category)
+       offset 0
+       ) c
  cross join lateral (
        select case when effect.name = 'removed' then effect.entry #>> '{}' else effect.entry ->> 0 end
          from json_array_elements(c.payload) entries

@@ -18,7 +18,7 @@ select s.shard, l.letters, l.weight::bigint
          from (select weight
                  from letter
                 where letter.shard = s.shard
-                  and run_at <= now()
+                  and (attempts = 0 or run_at <= now())
                   and (organization_no is null or organization_no not in (select organization_no from held))
                 order by position, cause_no, letter_no
                 limit $2) first
