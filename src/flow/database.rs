@@ -233,7 +233,6 @@ impl DatabaseTransaction for Transaction<'_> {
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        self.reset_lock_timeout().await?;
         self.commit().await
     }
 }

@@ -118,14 +118,6 @@ impl Transaction<'_> {
         })
     }
 
-    /// From now on this transaction waits for locks as long as its session does.
-    ///
-    /// # Errors
-    /// Where the database cannot be reached or refuses.
-    pub async fn reset_lock_timeout(&self) -> Result<(), StoreError> {
-        self.execute(statements::LOCK_TIMEOUT_RESET, &[]).await.map(|_| ())
-    }
-
     /// The first due letters of shards that this transaction has locked: as many as `letters_max` a shard,
     /// and as weigh `weight_max`; at least one a shard. None of those who are held.
     ///

@@ -76,7 +76,6 @@ statements! {
     LIST_REJECTED = "list_rejected",
     LIST_REPLAYS = "list_replays",
     LIST_SETTINGS = "list_settings",
-    LOCK_TIMEOUT_RESET = "lock_timeout_reset",
     LOCK_TIMEOUT_SET = "lock_timeout_set",
     NUMBERS_TAKE = "numbers_take",
     ORGANIZATIONS_ADD = "organizations_add",
