@@ -1,8 +1,6 @@
 //! What is too much for one transaction is cut: no batch writes more than it may, and the outcome is as if it
 //! had been one.
 
-use std::time::Duration;
-
 use channel_sync::flow::executor::BatchLimits;
 use serde_json::{Map, Value, json};
 
@@ -11,10 +9,11 @@ use crate::sequence::{LENGTH, sequence};
 use crate::sequences::{is_taken_in, of_sequence, pretty_eq, stored_state};
 use crate::steps::Steps;
 use crate::support::events::{edit, event, partnership, snapshot};
+use crate::support::platform::LOCK_TIMEOUT;
 
 /// The batches of the default configuration.
 const DEFAULT: BatchLimits =
-    BatchLimits { letters_max: 1000, writes_max: 20_000, lock_timeout: Duration::from_millis(20) };
+    BatchLimits { letters_max: 1000, writes_max: 20_000, lock_timeout: LOCK_TIMEOUT };
 
 /// Room for so many entries in a batch.
 fn room(writes_max: usize) -> BatchLimits {
