@@ -88,7 +88,8 @@ impl Fault {
             Self::ConnectionsClosed => (1, 5),
             Self::BrokerHangs | Self::RowsHeld => (1, 3),
             // Each takes seconds, and a test has the like of it.
-            Self::BrokerRestarted | Self::MemoryAlarm | Self::PostgresShutImmediately => (0, 3),
+            Self::BrokerRestarted => (0, 5),
+            Self::MemoryAlarm | Self::PostgresShutImmediately => (0, 3),
             Self::TransactionForgotten => (0, 3),
         }
     }

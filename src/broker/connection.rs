@@ -106,6 +106,11 @@ impl Wire {
         self.connection.create_channel().await.map_err(|error| BrokerError::of("open a channel", &error))
     }
 
+    /// Whether the connection is there, as far as the library knows.
+    pub(super) fn connected(&self) -> bool {
+        self.connection.status().connected()
+    }
+
     /// Whether the broker has said that it does not read from this connection for now.
     pub(super) fn blocked(&self) -> bool {
         self.connection.status().blocked()

@@ -18,6 +18,10 @@ use super::{Topology, message};
 use crate::config::BrokerConfig;
 use crate::contract::Message;
 
+/// How long an acknowledgement may take to be written: it waits for no answer. The library lets it wait for
+/// ever where the connection is blocked, or ends in the very moment.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A message that the broker handed over.
 #[derive(Debug)]
 pub struct Delivery {
@@ -170,13 +174,18 @@ impl Consumer {
             return Err(BrokerError::Stale);
         }
         let options = BasicAckOptions { multiple: true };
-        match last.acker.ack(options).await {
-            Ok(true) => {
+        match tokio::time::timeout(ACKNOWLEDGE_TIMEOUT, last.acker.ack(options)).await {
+            Ok(Ok(true)) => {
                 self.tag_acknowledged = last.tag;
                 Ok(())
             }
-            Ok(false) => Err(BrokerError::Stale),
-            Err(error) => Err(BrokerError::of("acknowledge", &error)),
+            Ok(Ok(false)) => Err(BrokerError::Stale),
+            Ok(Err(error)) => Err(BrokerError::of("acknowledge", &error)),
+            Err(_) => Err(BrokerError::Timeout {
+                action: "acknowledge".to_owned(),
+                after: ACKNOWLEDGE_TIMEOUT,
+                blocked: self.wire.blocked(),
+            }),
         }
     }
 
@@ -199,6 +208,13 @@ impl Consumer {
     /// The watchdog, after a while without a delivery: an error where the queue or this consumer is gone,
     /// or where messages wait for nobody but this consumer and it gets none.
     async fn look_after_queue(&mut self) -> Result<(), BrokerError> {
+        if !self.wire.connected() {
+            let action = format!("consume from {}", self.queue);
+            return Err(BrokerError::Lost {
+                action,
+                reason: "the connection ended without a word".to_owned(),
+            });
+        }
         // With deliveries out, the prefetch may be what holds the broker back.
         let idle = self.tag_taken == self.tag_acknowledged;
         let Some(suspicion) = self.suspicion.filter(|_| idle) else {

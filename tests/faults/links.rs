@@ -1,7 +1,7 @@
 //! What networks do, on either link: slow, silent, deaf, reset in the middle of a frame, byte by byte. While it
 //! lasts the service says that it is not ready, or works on; afterwards everything arrives, once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::broker::eventually;
 use crate::support::load::Load;
@@ -36,8 +36,8 @@ async fn works_under(link: Link, fault: Fault) {
     stage.finish().await;
 }
 
-/// A fault that the service notices, says, and recovers from without a restart.
-async fn recovers_from(link: Link, fault: Fault) {
+/// A fault that the service notices, says, and recovers from without a restart. Returns after how long it said so.
+async fn recovers_from(link: Link, fault: Fault) -> Duration {
     let mut stage = Stage::set(Load::new(2, 1, 3)).await;
     let proxy = proxy(link).await;
     let mut process = start_ready(&match link {
@@ -49,6 +49,7 @@ async fn recovers_from(link: Link, fault: Fault) {
     stage.publish(20).await;
     stage.settle().await;
     proxy.set(fault);
+    let started = Instant::now();
     stage.publish(60).await;
     let part = if link == Link::Broker { "broker" } else { "database" };
     eventually("the process says what is wrong", async || {
@@ -56,12 +57,14 @@ async fn recovers_from(link: Link, fault: Fault) {
         health.is_some_and(|(status, body)| status == 503 && body[part]["status"] == "down")
     })
     .await;
+    let noticed = started.elapsed();
     proxy.restore();
     process.ready().await;
     stage.publish(20).await;
     stage.settle().await;
     stop(process).await;
     stage.finish().await;
+    noticed
 }
 
 /// Resets connections after growing numbers of bytes, the first of them in the middle of the greeting.
@@ -125,7 +128,9 @@ async fn one_byte_at_a_time_from_postgres() {
 
 #[tokio::test]
 async fn a_broker_that_hangs() {
-    recovers_from(Link::Broker, Fault::BlackHole).await;
+    let noticed = recovers_from(Link::Broker, Fault::BlackHole).await;
+    // After twice the heartbeat, which is a second here; ten times that for a machine with much else to do.
+    assert!(noticed < Duration::from_secs(20), "noticed after {noticed:?}");
 }
 
 #[tokio::test]

@@ -29,7 +29,8 @@ async fn sessions_that_are_terminated_at_work_lose_and_double_nothing() {
     stage.begin().await;
     for _ in 0..15 {
         stage.publish(15).await;
-        assert!(terminate(&stage).await > 0);
+        // Between two attempts there may be none.
+        eventually("a session is terminated", async || terminate(&stage).await > 0).await;
     }
     stage.settle().await;
     stop(one).await;

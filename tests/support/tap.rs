@@ -36,6 +36,8 @@ pub enum Step {
     LosingDeliveries,
     /// AMQP: the broker closes the channel of one connection, with an error.
     ClosingChannel,
+    /// AMQP: the broker says to one connection that it does not read from it for now.
+    Blocking,
     /// Nothing is caught; frames are counted.
     Nothing,
 }
@@ -269,6 +271,12 @@ impl Watch {
                 tap.catch();
                 Verdict::Follow(channel_close())
             }
+            // After a delivery's content, which is one frame where it is small.
+            Some(Step::Blocking) if frame[0] == 3 => {
+                state.step = None;
+                tap.catch();
+                Verdict::Follow(connection_blocked())
+            }
             _ => Verdict::Forward,
         }
     }
@@ -288,11 +296,26 @@ fn method(frame: &[u8]) -> Option<(u16, u16)> {
 fn channel_close() -> Vec<u8> {
     let mut payload = vec![0, 20, 0, 40];
     payload.extend(406_u16.to_be_bytes());
-    let text = b"PRECONDITION_FAILED - a test says so";
-    payload.push(text.len() as u8);
-    payload.extend(text);
+    payload.extend(short_text("PRECONDITION_FAILED - a test says so"));
     payload.extend([0, 60, 0, 80]);
-    let mut frame = vec![1, 0, 1];
+    method_frame(1, &payload)
+}
+
+/// The broker's word that it does not read from the connection for now.
+fn connection_blocked() -> Vec<u8> {
+    let mut payload = vec![0, 10, 0, 60];
+    payload.extend(short_text("a test says so"));
+    method_frame(0, &payload)
+}
+
+fn short_text(text: &str) -> Vec<u8> {
+    let mut bytes = vec![text.len() as u8];
+    bytes.extend(text.bytes());
+    bytes
+}
+
+fn method_frame(channel: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![1, 0, channel];
     frame.extend((payload.len() as u32).to_be_bytes());
     frame.extend(payload);
     frame.push(0xce);
