@@ -117,6 +117,23 @@ fn print(status: &Status) -> Result<(), Failure> {
         let header = ["state", "jobs", "such as", "next attempt", "error"];
         output = output.heading("what went wrong").table(&header, table);
     }
+    if !status.transactions.is_empty() {
+        let table = status
+            .transactions
+            .iter()
+            .map(|row| {
+                vec![
+                    Content::name(row.pid.to_string()),
+                    Content::name(&row.user_name),
+                    Content::name(&row.application),
+                    Content::name(&row.state),
+                    output.time_in_table(row.since),
+                ]
+            })
+            .collect();
+        let header = ["pid", "user", "application", "state", "open since"];
+        output = output.heading("transactions that have been open for long").table(&header, table);
+    }
     if !status.rejected.is_empty() {
         let table = status
             .rejected

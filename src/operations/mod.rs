@@ -34,7 +34,7 @@ pub use crate::store::choice::{Chosen, ChosenRow, Purpose};
 pub use crate::store::pause::PauseRow;
 pub use crate::store::read::{
     Counts, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow, PartnershipRow,
-    RejectedCountRow, RejectedRow, SettingRow, SettledRow, StoredValue, TroubleRow, WayRow,
+    RejectedCountRow, RejectedRow, SettingRow, SettledRow, StoredValue, TransactionRow, TroubleRow, WayRow,
 };
 pub use crate::store::replay::{REPLAY_JOBS_MAX, ReplayRow, ReplayTroubleRow};
 

@@ -8,13 +8,19 @@ use crate::broker::{self, Depth, Topology};
 use crate::config::BrokerConfig;
 use crate::store::Store;
 use crate::store::pause::PauseRow;
-use crate::store::read::{Counts, JobCounts, LettersRow, RejectedCountRow, TroubleRow};
+use crate::store::read::{Counts, JobCounts, LettersRow, RejectedCountRow, TransactionRow, TroubleRow};
 
 /// How many different errors are listed.
 const TROUBLES_MAX: i64 = 20;
 
 /// How many pauses are listed.
 const PAUSES_MAX: i64 = 100;
+
+/// From what age on an open transaction is worth telling, in seconds: no batch lasts as long.
+const TRANSACTION_AGE_SECONDS: i64 = 60;
+
+/// How many open transactions are listed.
+const TRANSACTIONS_MAX: i64 = 20;
 
 /// How things stand.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +37,8 @@ pub struct Status {
     pub troubles: Vec<TroubleRow>,
     /// What is paused, and what waits for it.
     pub pauses: Vec<PauseRow>,
+    /// Transactions that have been open for more than a minute: perhaps forgotten.
+    pub transactions: Vec<TransactionRow>,
     /// Rejected messages that nobody has dealt with, by code.
     pub rejected: Vec<RejectedCountRow>,
     /// Events of the last hour, by state.
@@ -85,6 +93,7 @@ pub async fn status(store: &Store, queue: Lookup<QueueStatus>) -> Result<Status,
     let jobs = session.status_jobs().await?;
     let troubles = session.status_troubles(TROUBLES_MAX).await?;
     let pauses = session.list_pauses(PAUSES_MAX).await?;
+    let transactions = session.status_transactions(TRANSACTION_AGE_SECONDS, TRANSACTIONS_MAX).await?;
     let rejected = session.status_rejected().await?;
     let events_last_hour = session.status_events(hour_ago).await?;
     let (organizations, partnerships) = session.status_organizations().await?;
@@ -95,6 +104,7 @@ pub async fn status(store: &Store, queue: Lookup<QueueStatus>) -> Result<Status,
         jobs,
         troubles,
         pauses,
+        transactions,
         rejected,
         events_last_hour,
         organizations,

@@ -281,6 +281,21 @@ pub struct TroubleRow {
     pub next_run_at: Option<Timestamp>,
 }
 
+/// A transaction in this database that has been open for long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TransactionRow {
+    /// The server's process.
+    pub pid: i32,
+    /// Whose session.
+    pub user_name: String,
+    /// Which program, as it says itself.
+    pub application: String,
+    /// What it does, such as `idle in transaction`.
+    pub state: String,
+    /// Since when it is open.
+    pub since: Timestamp,
+}
+
 /// How many rejected messages wait for an operator, of one code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RejectedCountRow {
@@ -668,6 +683,26 @@ impl Session {
             next_run_at: row.get("next_run_at"),
         };
         Ok(rows.iter().map(trouble).collect())
+    }
+
+    /// Transactions that have been open for longer than so many seconds, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn status_transactions(
+        &self,
+        age_seconds: i64,
+        limit: i64,
+    ) -> Result<Vec<TransactionRow>, StoreError> {
+        let rows = self.query(statements::STATUS_TRANSACTIONS, &[&age_seconds, &limit]).await?;
+        let transaction = |row: &Row| TransactionRow {
+            pid: row.get("pid"),
+            user_name: row.get("user_name"),
+            application: row.get("application"),
+            state: row.get("state"),
+            since: row.get("since"),
+        };
+        Ok(rows.iter().map(transaction).collect())
     }
 
     /// Rejected messages that nobody has dealt with, by code.

@@ -136,6 +136,7 @@ statements! {
     STATUS_LETTERS = "status_letters",
     STATUS_ORGANIZATIONS = "status_organizations",
     STATUS_REJECTED = "status_rejected",
+    STATUS_TRANSACTIONS = "status_transactions",
     STATUS_TROUBLES = "status_troubles",
     TOUCHED_LOAD = "touched_load",
     VALUES_ADD = "values_add",

@@ -415,3 +415,19 @@ async fn partnerships_that_cannot_be_stored_are_found_in_one_batch() {
     assert_eq!(steps.lines(states).await, expected);
     drop(steps.database);
 }
+
+#[tokio::test]
+async fn transactions_that_are_open_for_long_are_told_the_oldest_first() {
+    let steps = Steps::start().await;
+    let forgetful = steps.database.client().await;
+    forgetful.batch_execute("set application_name = 'forgetful'; begin; select 1").await.unwrap();
+    let session = steps.store.session().await.unwrap();
+    let told = session.status_transactions(0, 10).await.unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&*told[0].application, &*told[0].state), ("forgetful", "idle in transaction"));
+    assert_eq!(session.status_transactions(3600, 10).await.unwrap(), []);
+    forgetful.batch_execute("rollback").await.unwrap();
+    assert_eq!(session.status_transactions(0, 10).await.unwrap(), []);
+    drop(session);
+    drop(steps.database);
+}
