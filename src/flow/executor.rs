@@ -298,8 +298,13 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
                 continue;
             }
             if care == Care::Thorough {
+                let held = self.held.len();
                 let busy = self.transaction.busy_letters(&taken.letters).await?;
                 self.leave_busy(&mut taken.letters, &busy);
+                if taken.letters.is_empty() && self.held.len() > held {
+                    // What comes behind those that are left may be of others.
+                    continue;
+                }
             }
             return Ok((!taken.letters.is_empty()).then_some(taken.letters));
         }

@@ -279,3 +279,29 @@ async fn a_letter_that_cannot_be_read_waits_for_its_turn() {
     assert_eq!(steps.lines(jobs).await, expected);
     drop(steps.database);
 }
+
+#[tokio::test]
+async fn a_letter_that_somebody_has_locked_stops_nobody_behind_it() {
+    let steps = Steps::with_limits(BatchLimits { letters_max: 1, ..LIMITS }).await;
+    let names: Vec<String> = (1..=17).map(|no| format!("o{no:02}")).collect();
+    steps
+        .apply(names.iter().map(|name| edit(name, name, "adders", &[("a", json!(1))])).collect::<Vec<_>>())
+        .await;
+    let same = "select count(distinct shard) from organization where organization_id in ('o01', 'o17')";
+    assert_eq!(steps.lines(same).await, "1\n");
+    steps.take_in([edit("locked", "o01", "equipment", &[("m", json!(1))])]).await;
+    let holder = steps.database.client().await;
+    holder.batch_execute("begin; select from channel_sync.letter for update").await.unwrap();
+    steps.take_in([edit("goes-on", "o17", "equipment", &[("m", json!(2))])]).await;
+    let states = "select event_id, state from event_view where event_id in ('locked', 'goes-on') order by 1";
+    let expected = "goes-on | done\nlocked | accepted\n";
+    for _ in 0..20 {
+        steps.executor.step().await.unwrap();
+        if steps.lines(states).await == expected {
+            break;
+        }
+    }
+    assert_eq!(steps.lines(states).await, expected);
+    drop(holder);
+    drop(steps.database);
+}
