@@ -316,28 +316,34 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
             return;
         }
         letters.sort_by_key(Letter::turn);
-        let mut closed = HashSet::new();
+        let (mut begun, mut closed) = (HashSet::new(), HashSet::new());
         letters.retain(|letter| {
-            let shard = match (&letter.work, letter.work.organization()) {
+            let organization = letter.work.organization();
+            let shard = match (&letter.work, organization) {
                 (Work::SyncChange { to: Recipients::Shard(shard), .. }, _) => Some(*shard),
                 (_, organization) => organization.map(OrganizationNo::shard),
             };
-            let Some(shard) = shard else { return false };
-            let organization = letter.work.organization();
-            let left = closed.contains(&shard)
-                || busy.contains(&letter.no)
-                || organization.is_some_and(|organization| self.held.contains(&organization));
+            let Some(shard) = shard.filter(|shard| !closed.contains(shard)) else { return false };
             match organization {
-                Some(organization) if left => {
-                    self.held.insert(organization);
+                Some(organization) if busy.contains(&letter.no) || self.held.contains(&organization) => {
+                    // What comes before it is done first; then it is met again.
+                    if begun.contains(&organization) {
+                        closed.insert(shard);
+                    } else {
+                        self.held.insert(organization);
+                    }
+                    false
                 }
                 // To many: nothing of this shard may overtake it.
-                None if left => {
+                None if busy.contains(&letter.no) => {
                     closed.insert(shard);
+                    false
                 }
-                _ => {}
+                organization => {
+                    begun.extend(organization);
+                    true
+                }
             }
-            !left
         });
     }
 

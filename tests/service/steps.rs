@@ -305,3 +305,27 @@ async fn a_letter_that_somebody_has_locked_stops_nobody_behind_it() {
     drop(holder);
     drop(steps.database);
 }
+
+#[tokio::test]
+async fn a_letter_that_somebody_has_locked_holds_up_nothing_before_it() {
+    let steps = Steps::start().await;
+    steps.take_in([edit("first", "helios", "equipment", &[("m", json!(1))])]).await;
+    steps.take_in([edit("locked", "helios", "equipment", &[("m", json!(2))])]).await;
+    steps.take_in([edit("third", "helios", "equipment", &[("m", json!(3))])]).await;
+    let holder = steps.database.client().await;
+    holder
+        .batch_execute("begin; select from channel_sync.letter where letter_no = 2 for update")
+        .await
+        .unwrap();
+    let states = "select event_id, state from event_view order by 1";
+    let expected = "first | done\nlocked | accepted\nthird | accepted\n";
+    for _ in 0..20 {
+        steps.executor.step().await.unwrap();
+        if steps.lines(states).await == expected {
+            break;
+        }
+    }
+    assert_eq!(steps.lines(states).await, expected);
+    drop(holder);
+    drop(steps.database);
+}
