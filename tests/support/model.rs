@@ -708,12 +708,28 @@ impl Model {
         done.jobs.into_iter().next()
     }
 
-    /// The letter that the job of this cause and organization is to be done by.
-    fn letter_for(&self, cause: CauseNo, organization: OrganizationNo) -> &Letter {
+    /// Takes the letter of this cause away from the mailbox of one organization, its job undone: given up, or
+    /// still waiting where it was recorded. False where there is none.
+    pub(crate) fn take_away(&mut self, cause: CauseNo, organization: OrganizationNo) -> bool {
+        let Some(letter) = self.find_letter(cause, organization) else { return false };
+        let no = letter.no;
+        if matches!(letter.work, Work::SyncChange { to: Recipients::Shard(_), .. }) {
+            self.split(no);
+        }
+        let no = self.letter_for(cause, organization).no;
+        self.letters.remove(&no).is_some()
+    }
+
+    fn find_letter(&self, cause: CauseNo, organization: OrganizationNo) -> Option<&Letter> {
         let is_it = |letter: &&Letter| {
             letter.work.cause(letter.event) == cause && self.concerned(letter).contains(&organization)
         };
-        self.letters.values().find(is_it).unwrap_or_else(|| {
+        self.letters.values().find(is_it)
+    }
+
+    /// The letter that the job of this cause and organization is to be done by.
+    fn letter_for(&self, cause: CauseNo, organization: OrganizationNo) -> &Letter {
+        self.find_letter(cause, organization).unwrap_or_else(|| {
             panic!(
                 "the model has no letter for the cause {cause:?} to {:?}",
                 self.organization_name(organization)
