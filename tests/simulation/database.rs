@@ -8,16 +8,17 @@
 //!
 //! What is pure in `store` is used, not written again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use channel_sync::contract::{Envelope, Event};
 use channel_sync::domain::catalogue::{Catalogue, Reach};
 use channel_sync::domain::mailbox::{
-    Batch, Done, FollowUp, JobKind, Letter, LetterNo, Recipients, Verdict, Work, numbers_needed,
+    Batch, Done, FollowUp, JobKind, Letter, LetterNo, Progress, Recipients, Verdict, Work, numbers_needed,
 };
 use channel_sync::domain::partnership::Mode;
+use channel_sync::domain::plan::Plan;
 use channel_sync::domain::retry::{AfterFailure, RetryPolicy};
 use channel_sync::domain::world::{World, Writes};
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
@@ -35,7 +36,7 @@ use crate::checks;
 use crate::rows::{Effect, EventRow, JobRow, LetterRow, Rows};
 use crate::shared::{Actor, Shared, Site, pause, sleep_ms};
 
-/// How long an insert waits for another of the same key, in milliseconds.
+/// How long whoever takes messages in waits for another one, in milliseconds.
 const INTAKE_LOCK_TIMEOUT_MS: i64 = 6;
 
 /// The server: what is committed, and what is under way.
@@ -90,8 +91,8 @@ enum End {
 enum Key {
     Organization(String),
     Event(Identity),
-    /// Not a key, but a lock that is waited for like one.
-    Rejected([u8; 32]),
+    /// Not a key, but a lock that is waited for like one: who takes messages in does so alone.
+    Intake,
 }
 
 impl Server {
@@ -184,6 +185,14 @@ impl Shared {
             return false;
         }
         for effect in open.effects {
+            if let Effect::EventAdded(event) = &effect
+                && self.server.rows.events.values().any(|before| before.no > event.no)
+            {
+                self.must_not_be(format!(
+                    "the event {:?} is committed after one with a larger number",
+                    event.no
+                ));
+            }
             match &effect {
                 Effect::JobAdded(job) if job.done.is_none() => self.tally.given_up += 1,
                 Effect::JobAdded(_) => self.tally.jobs += 1,
@@ -397,33 +406,45 @@ impl Transaction {
         Ok(())
     }
 
-    /// Adds the events that are new; tells their numbers, by place.
+    /// Waits until nobody else takes messages in.
+    async fn lock_intake(&self) -> Result<(), StoreError> {
+        self.statement("lock the intake").await?;
+        let lock = BTreeSet::from([Key::Intake]);
+        self.wait_for_keys("intake_lock", &lock).await?;
+        self.memory.site.lock().server.mine(self.no).keys.extend(lock);
+        Ok(())
+    }
+
+    /// As many numbers, for events and rejected messages.
+    async fn numbers(&self, count: usize) -> Result<Vec<i64>, StoreError> {
+        self.statement("take numbers").await?;
+        let mut shared = self.memory.site.lock();
+        Ok((0..count).map(|_| shared.server.number()).collect())
+    }
+
+    /// Adds the events that are new; tells what became of them, by place.
     async fn add_events(
         &self,
         catalogue: &Catalogue,
         events: &[(usize, &Envelope)],
+        numbers: &[i64],
     ) -> Result<HashMap<usize, intake::Taken>, StoreError> {
         if events.is_empty() {
             return Ok(HashMap::new());
         }
         self.add_organizations(&events.iter().map(|(_, envelope)| *envelope).collect::<Vec<_>>()).await?;
-        self.statement("take numbers").await?;
-        let numbers: Vec<i64> = {
-            let mut shared = self.memory.site.lock();
-            events.iter().map(|_| shared.server.number()).collect()
-        };
         self.statement("add events").await?;
         let keys = events.iter().map(|(_, envelope)| Key::Event(identity(envelope))).collect();
         self.wait_for_keys("events_add", &keys).await?;
         let mut shared = self.memory.site.lock();
         let rows = shared.server.view(self.no);
         let mut taken = HashMap::new();
-        for ((place, envelope), no) in events.iter().zip(numbers) {
+        for (place, envelope) in events {
             let identity = identity(envelope);
             if rows.events.contains_key(&identity) {
                 continue;
             }
-            let no = EventNo(no);
+            let no = EventNo(numbers[*place]);
             let work = work_of(&rows, envelope);
             let ignored = matches!(&work, Work::OwnChange { category, .. }
                 if catalogue.get(*category).reach == Reach::Never);
@@ -431,7 +452,7 @@ impl Transaction {
                 Work::OwnChange { edit, .. } => edit.len() as i64,
                 _ => 1,
             };
-            let letter = Letter { no: shared.server.letter(), position: Position(no.0), event: no, work };
+            let letter = new_letter(shared.server.letter(), Position(no.0), no, work, weight);
             let (now, actor) = (shared.server.open[&self.no].began, self.memory.actor);
             shared.say(actor, || format!("adds the event {no:?}, {:?}", identity.1));
             let open = shared.server.mine(self.no);
@@ -439,7 +460,7 @@ impl Transaction {
             let (content, values) = (envelope.content, envelope.values.clone());
             open.effects.push(Effect::EventAdded(Arc::new(EventRow { no, identity, content, values })));
             if !ignored {
-                let row = LetterRow { letter, weight, attempts: 0, run_at: now };
+                let row = LetterRow { letter, attempts: 0, run_at: now };
                 open.effects.push(Effect::LetterAdded(Arc::new(row)));
             }
             let one = if ignored { intake::Taken::Ignored(no) } else { intake::Taken::Accepted(no) };
@@ -459,10 +480,6 @@ impl Transaction {
         }
         let digests = rejected.into_iter().map(|one| digest(&one.message));
         let digests = digests.collect::<Result<BTreeSet<[u8; 32]>, StoreError>>()?;
-        self.statement("lock rejected messages").await?;
-        let locks: BTreeSet<Key> = digests.iter().copied().map(Key::Rejected).collect();
-        self.wait_for_keys("rejected_lock", &locks).await?;
-        self.memory.site.lock().server.mine(self.no).keys.extend(locks);
         self.statement("add rejected messages").await?;
         let mut shared = self.memory.site.lock();
         let known: BTreeSet<[u8; 32]> = shared.server.view(self.no).rejected.iter().copied().collect();
@@ -472,6 +489,11 @@ impl Transaction {
         }
         Ok(())
     }
+}
+
+fn new_letter(no: LetterNo, position: Position, event: EventNo, work: Work, weight: i64) -> Letter {
+    let (replay, progress) = (false, Progress::NotBegun);
+    Letter { no, position, event, work, replay, progress, weight }
 }
 
 /// What an event asks for.
@@ -503,11 +525,13 @@ impl Database for Memory {
         incoming: &[Incoming],
     ) -> Result<Vec<intake::Taken>, StoreError> {
         let transaction = self.session().await?.begin().await?;
+        transaction.lock_intake().await?;
+        let numbers = transaction.numbers(incoming.len()).await?;
         let mut taken: Vec<Option<intake::Taken>> = incoming.iter().map(|_| None).collect();
         let firsts = first_of_each(incoming, &mut taken);
         let of = |place: &usize| incoming[*place].decoded.as_ref().ok().map(|envelope| (*place, envelope));
         let events: Vec<(usize, &Envelope)> = firsts.iter().filter_map(of).collect();
-        for (place, one) in transaction.add_events(catalogue, &events).await? {
+        for (place, one) in transaction.add_events(catalogue, &events, &numbers).await? {
             taken[place] = Some(one);
         }
         transaction.statement("load contents").await?;
@@ -546,7 +570,7 @@ impl Database for Memory {
         let due = shards.into_iter().map(|(shard, mut rows)| {
             rows.sort_by_key(|row| row.turn());
             rows.truncate(letters_max);
-            Due { shard, letters: rows.len() as i64, weight: rows.iter().map(|row| row.weight).sum() }
+            Due { shard, letters: rows.len() as i64, weight: rows.iter().map(|row| row.letter.weight).sum() }
         });
         Ok(due.collect())
     }
@@ -610,15 +634,21 @@ impl DatabaseTransaction for Transaction {
             let mut due: Vec<&Arc<LetterRow>> = due.filter(is_free).collect();
             due.sort_by_key(|row| row.turn());
             due.truncate(letters_max as usize);
-            let mut before = 0;
+            let (mut before, mut begun) = (0, false);
+            let mut heavy_causes = BTreeSet::new();
             for row in due {
                 if before >= weight_max {
                     break;
                 }
-                before += row.weight;
-                let (no, cause) = (row.letter.no, row.cause());
+                let (no, cause, weight) = (row.letter.no, row.cause(), row.letter.weight);
+                before += match &row.letter.work {
+                    Work::Reconcile(_) => 0,
+                    _ if weight <= weight_max / 8 => weight,
+                    _ if heavy_causes.insert(cause) => weight_max / 8,
+                    _ => 0,
+                };
                 if unreadable.contains(&cause) {
-                    if before == row.weight {
+                    if !begun {
                         let (what, reason) = (format!("letter {}", no.0), "it is garbled".to_owned());
                         taken.unreadable.push((no, StoreError::Row { what, reason }));
                     }
@@ -627,6 +657,7 @@ impl DatabaseTransaction for Transaction {
                 if let (Some(organization), 1..) = (row.organization(), row.attempts) {
                     taken.attempts.insert((cause, organization), row.attempts);
                 }
+                begun = true;
                 taken.letters.push(row.letter.clone());
             }
         }
@@ -643,6 +674,7 @@ impl DatabaseTransaction for Transaction {
         locked: &[Shard],
         letters: Vec<Letter>,
         held: HashSet<OrganizationNo>,
+        writes_max: usize,
     ) -> Result<(World, Batch), StoreError> {
         self.statement("lock for reading").await?;
         let readable: HashSet<Shard> = {
@@ -655,34 +687,24 @@ impl DatabaseTransaction for Transaction {
             }
             readable
         };
+        self.statement("form the batch").await?;
+        let mut batch = {
+            let rows = self.memory.site.lock().server.view(self.no);
+            form_batch(&rows, locked, letters, held, &readable)
+        };
         let mut world = World::default();
         self.statement("load partnerships").await?;
-        self.memory.site.lock().server.view(self.no).load_partnerships(&mut world, &Parties::of(&letters));
+        let parties = Parties::of(&batch.letters);
+        self.memory.site.lock().server.view(self.no).load_partnerships(&mut world, &parties);
+        batch.plan = Plan::of(&world, catalogue, &batch, writes_max);
         self.statement("load settings").await?;
-        let wanted = Wanted::of(&world, catalogue, &letters);
-        self.memory.site.lock().server.view(self.no).load(&mut world, &wanted);
-        self.statement("form the batch").await?;
+        let wanted = Wanted::of(&world, catalogue, &batch);
+        self.memory.site.lock().server.view(self.no).load(&mut world, catalogue, &wanted);
+        self.statement("take numbers").await?;
+        let needed = numbers_needed(&world, catalogue, &batch);
         let server = &mut self.memory.site.lock().server;
-        let rows = server.view(self.no);
-        let mut waiting = blocked(&letters, locked, &readable);
-        let inside: HashSet<LetterNo> = letters.iter().map(|letter| letter.no).collect();
-        let outside: Vec<&Arc<LetterRow>> =
-            rows.letters.values().filter(|row| !inside.contains(&row.letter.no)).collect();
-        for letter in &letters {
-            let Some(upstream) = letter.work.reads() else { continue };
-            let is_earlier = |row: &&Arc<LetterRow>| {
-                row.organization() == Some(upstream) && row.letter.position < letter.position
-            };
-            if outside.iter().any(is_earlier) {
-                waiting.insert(letter.no);
-            }
-        }
-        let partnerships = outside.iter().filter(|row| decides_on_partnerships(&row.letter));
-        let first_partnership_outside = partnerships.map(|row| row.letter.position).min();
-        drop(rows);
-        let needed = numbers_needed(&world, catalogue, &letters);
-        let numbers: VecDeque<ChangeNo> = (0..needed).map(|_| ChangeNo(server.number())).collect();
-        Ok((world, Batch { letters, held, waiting, first_partnership_outside, numbers }))
+        batch.numbers = (0..needed).map(|_| ChangeNo(server.number())).collect();
+        Ok((world, batch))
     }
 
     async fn busy(
@@ -765,8 +787,8 @@ impl DatabaseTransaction for Transaction {
                 }
             };
             let no = shared.server.letter();
-            let letter = Letter { no, position: new.position, event: new.event, work };
-            let row = LetterRow { letter, weight, attempts: 0, run_at: began };
+            let letter = new_letter(no, new.position, new.event, work, weight);
+            let row = LetterRow { letter, attempts: 0, run_at: began };
             effects.push(Effect::LetterAdded(Arc::new(row)));
         }
         for job in &done.jobs {
@@ -923,15 +945,15 @@ impl Transaction {
         let may_reach =
             |one: &OrganizationNo| rows.partnerships[&(change.organization, *one)].mode() != Mode::Off;
         let recipients: Vec<OrganizationNo> = rows.recipients(row).into_iter().filter(may_reach).collect();
-        let weight = 1 + row.weight / (recipients.len() as i64).max(1);
+        let weight = 1 + row.letter.weight / (recipients.len() as i64).max(1);
         let began = shared.server.open[&self.no].began;
         let mut into = Vec::new();
         for organization in recipients {
             let no = shared.server.letter();
             let to = Recipients::One(organization);
             let work = Work::SyncChange { change: Arc::clone(change), to };
-            let letter = Letter { no, work, ..row.letter.clone() };
-            let row = LetterRow { letter, weight, attempts: 0, run_at: began };
+            let letter = new_letter(no, row.letter.position, row.letter.event, work, weight);
+            let row = LetterRow { letter, attempts: 0, run_at: began };
             shared.server.mine(self.no).effects.push(Effect::LetterAdded(Arc::new(row)));
             into.push((no, organization));
         }
@@ -939,6 +961,32 @@ impl Transaction {
         shared.server.mine(self.no).effects.push(Effect::LetterRemoved(row.letter.no));
         Blamed::Split { into }
     }
+}
+
+/// What must be known of letters outside a batch.
+fn form_batch(
+    rows: &Rows,
+    locked: &[Shard],
+    letters: Vec<Letter>,
+    held: HashSet<OrganizationNo>,
+    readable: &HashSet<Shard>,
+) -> Batch {
+    let mut waiting = blocked(&letters, locked, readable);
+    let inside: HashSet<LetterNo> = letters.iter().map(|letter| letter.no).collect();
+    let outside: Vec<&Arc<LetterRow>> =
+        rows.letters.values().filter(|row| !inside.contains(&row.letter.no)).collect();
+    for letter in &letters {
+        let Some(upstream) = letter.reads() else { continue };
+        let is_earlier = |row: &&Arc<LetterRow>| {
+            row.organization() == Some(upstream) && row.letter.position < letter.position
+        };
+        if outside.iter().any(is_earlier) {
+            waiting.insert(letter.no);
+        }
+    }
+    let partnerships = outside.iter().filter(|row| decides_on_partnerships(&row.letter));
+    let first_partnership_outside = partnerships.map(|row| row.letter.position).min();
+    Batch { letters, held, waiting, first_partnership_outside, ..Batch::default() }
 }
 
 /// Organizations to whose rows, as far as they are there, these writes come.

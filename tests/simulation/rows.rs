@@ -17,7 +17,7 @@ use channel_sync::domain::setting::{Change, Entry, Key, ValueId};
 use channel_sync::domain::world::{Declined, LastChange, Reached, World, Writes};
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
 use channel_sync::store::intake::Identity;
-use channel_sync::store::load::{Parties, Wanted};
+use channel_sync::store::load::{Parties, Wanted, WantedPart};
 
 /// An event that was taken in.
 #[derive(Debug, Clone)]
@@ -32,7 +32,6 @@ pub(crate) struct EventRow {
 #[derive(Debug, Clone)]
 pub(crate) struct LetterRow {
     pub(crate) letter: Letter,
-    pub(crate) weight: i64,
     pub(crate) attempts: i32,
     /// In milliseconds of the simulated clock.
     pub(crate) run_at: i64,
@@ -206,7 +205,7 @@ impl Rows {
     }
 
     /// What letters touch beside partnerships, and no more: who decides by anything else finds nothing.
-    pub(crate) fn load(&self, world: &mut World, wanted: &Wanted) {
+    pub(crate) fn load(&self, world: &mut World, catalogue: &Catalogue, wanted: &Wanted) {
         for organization in &wanted.changing {
             let mut shards: BTreeMap<Shard, Reached> = BTreeMap::new();
             for partnership in self.below(*organization) {
@@ -226,9 +225,7 @@ impl Rows {
             }
         }
         for ((organization, category, key), entry) in &self.settings {
-            if wanted.organizations.contains(organization)
-                || wanted.categories.contains(&(*organization, *category))
-            {
+            if wanted.categories.contains(&(*organization, *category)) {
                 world.load_entry(*organization, *category, Key::clone(key), *entry);
             }
         }
@@ -237,9 +234,22 @@ impl Rows {
                 world.load_entry(address.0, address.1, Key::clone(&address.2), *entry);
             }
         }
-        for (declined, event) in &self.declined {
-            let whole = wanted.declined_whole.contains(&(declined.downstream, declined.upstream));
-            if whole || wanted.declined.contains(declined) {
+        for part in &wanted.parts {
+            let (upstream, downstream) = (part.upstream, part.downstream);
+            for organization in [upstream, downstream] {
+                for (category, key, entry) in self.first_entries(catalogue, organization, part) {
+                    world.load_entry(organization, category, Key::clone(key), *entry);
+                }
+            }
+            for (category, key, _) in self.first_entries(catalogue, upstream, part) {
+                let declined = Declined { downstream, upstream, category, key: Key::clone(key) };
+                if let Some(event) = self.declined.get(&declined) {
+                    world.load_declined(declined, *event);
+                }
+            }
+        }
+        for declined in &wanted.declined {
+            if let Some(event) = self.declined.get(declined) {
                 world.load_declined(declined.clone(), *event);
             }
         }
@@ -248,6 +258,27 @@ impl Rows {
                 world.load_version(version.0, version.1, *last);
             }
         }
+    }
+
+    /// The first entries of an organization behind the place that a part begins after, in the order of places.
+    fn first_entries(
+        &self,
+        catalogue: &Catalogue,
+        organization: OrganizationNo,
+        part: &WantedPart,
+    ) -> Vec<(CategoryId, &Key, &Entry)> {
+        let after = (&*part.after_category, &*part.after_key);
+        let mut entries: Vec<_> = self
+            .settings
+            .iter()
+            .filter(|((one, ..), _)| *one == organization)
+            .map(|((_, category, key), entry)| (*category, key, entry))
+            .filter(|(category, key, _)| (catalogue.name(*category), &***key) > after)
+            .filter(|(category, ..)| catalogue.synced().any(|(synced, _)| synced == *category))
+            .collect();
+        entries.sort_by_key(|(category, key, _)| (catalogue.name(*category), Key::clone(key)));
+        entries.truncate(usize::try_from(part.entries_max).unwrap_or(usize::MAX));
+        entries
     }
 
     /// Everything, for comparisons.

@@ -17,7 +17,7 @@ use channel_sync::delay::Delays;
 use channel_sync::domain::OrganizationNo;
 use channel_sync::domain::retry::RetryPolicy;
 use channel_sync::flow::executor::{BatchLimits, Executor};
-use channel_sync::flow::ingest::Ingest;
+use channel_sync::flow::ingest::{Ingest, IntakeLimits};
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -113,7 +113,7 @@ struct Run {
     retry: RetryPolicy,
     executors: usize,
     poll: Duration,
-    batch_max: usize,
+    intake: IntakeLimits,
     /// How many messages of the load were published.
     published: usize,
     publishing: usize,
@@ -130,7 +130,8 @@ impl Run {
         shared.queue.load = load(&mut random);
         let limits = BatchLimits {
             letters_max: *random.pick(&[1, 2, 4, 1000]),
-            writes_max: *random.pick(&[1, 4, 1000]),
+            // So many that nothing is cut.
+            writes_max: 100_000,
             lock_timeout: Duration::from_millis(1),
         };
         let retry = RetryPolicy {
@@ -148,7 +149,10 @@ impl Run {
             retry,
             executors: 1 + random.below(2),
             poll: Duration::from_millis(*random.pick(&[1, 3, 10])),
-            batch_max: 1 + random.below(8),
+            intake: IntakeLimits {
+                messages_max: 1 + random.below(8),
+                bytes_max: *random.pick(&[1, 600, 100_000]),
+            },
             published: 0,
             publishing: *random.pick(&[10, 25, 100]),
             stormy_steps: 500 + random.below(1800) as u64,
@@ -261,9 +265,9 @@ impl Run {
         let actor = self.next_actor();
         let ingest = Ingest::new(Memory::new(&self.site, actor), catalogue(), Limits::default());
         let mut link = Link::new(&self.site, actor);
-        let (batch_max, stopped) = (self.batch_max, stop.clone());
+        let (limits, stopped) = (self.intake, stop.clone());
         self.spawn(process, actor, async move {
-            let run = ingest.run(&mut link, batch_max, pauses(), stopped);
+            let run = ingest.run(&mut link, limits, pauses(), stopped);
             run.await.map_err(|error| error.to_string())
         });
         let wake = Arc::new(Notify::new());
