@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use channel_sync::domain::catalogue::{Catalogue, Reach};
-use channel_sync::domain::decide::lock_holder;
-use channel_sync::domain::mailbox::{Done, JobDone, JobKind, LetterNo, Recipients, Verdict, Work};
+use channel_sync::domain::decide::{Counts, Displaced, lock_holder};
+use channel_sync::domain::mailbox::{
+    Done, JobDone, JobKind, JobPart, LetterNo, Progress, Recipients, Verdict, Work,
+};
 use channel_sync::domain::partnership::Mode;
-use channel_sync::domain::setting::ValueId;
+use channel_sync::domain::setting::{Change, Place, ValueId};
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position};
 use channel_sync::store::batch::Attempts;
 
 use crate::load::Expected;
 use crate::model::{Model, Setting, State};
-use crate::rows::{JobRow, LetterRow, Rows};
+use crate::rows::{JobRow, LetterRow, PartRow, Rows, Run};
 use crate::shared::Shared;
 
 /// A message is acknowledged: what it says must be committed.
@@ -37,87 +39,159 @@ fn is_rejected(rows: &Rows, digest: [u8; 32]) -> bool {
     rows.rejected.contains(&digest)
 }
 
-/// A batch is saved on `rows`: each of its jobs must be new, come after what its organization has before it in
-/// its mailbox (as far as the transaction has seen it), and after its upstream's earlier changes.
+/// What a batch did for one organization: a job, or a part of one and the last place that it went through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Saved<'a> {
+    Job(&'a JobDone),
+    Part(&'a JobPart, &'a Place),
+}
+
+impl Saved<'_> {
+    fn key(&self) -> (CauseNo, OrganizationNo) {
+        match self {
+            Self::Job(job) => (job.cause, job.organization),
+            Self::Part(part, _) => (part.cause, part.organization),
+        }
+    }
+}
+
+/// A batch is saved on `rows`: each of its jobs, and of their parts, must be new, come after what its
+/// organization has before it in its mailbox (as far as the transaction has seen it), and after its upstream's
+/// earlier changes. Returns them in the order in which they were done.
 ///
 /// # Errors
 /// Says what is wrong.
-pub(crate) fn saved(
+pub(crate) fn saved<'a>(
     catalogue: &Catalogue,
     rows: &Rows,
     seen: &BTreeSet<LetterNo>,
     paused: &BTreeSet<Option<OrganizationNo>>,
-    done: &Done,
+    done: &'a Done,
     attempts: &Attempts,
-) -> Result<(), String> {
-    let letters: Vec<&Arc<LetterRow>> =
-        done.letters_done.iter().filter_map(|no| rows.letters.get(no)).collect();
-    if letters.len() < done.letters_done.len() {
-        return Err(format!("letters are done that are not there: {:?}", done.letters_done));
-    }
-    let left: Vec<&Arc<LetterRow>> = seen
+) -> Result<Vec<Saved<'a>>, String> {
+    let in_order = in_order(rows, done)?;
+    // Of these something is left, and of whom that is true.
+    let left: Vec<LetterRow> = seen
         .iter()
         .filter(|no| !done.letters_done.contains(no))
         .filter_map(|no| rows.letters.get(no))
+        .map(|row| {
+            let mut row = LetterRow::clone(row);
+            if let Some(cut) = done.letters_cut.iter().find(|cut| cut.no == row.letter.no) {
+                row.letter.progress = cut.progress.clone();
+            }
+            row
+        })
         .collect();
     let mut last: BTreeMap<OrganizationNo, (Position, CauseNo)> = BTreeMap::new();
-    for job in &done.jobs {
-        let key = (job.cause, job.organization);
+    for (letter, one) in &in_order {
+        let key = one.key();
+        let (cause, organization) = key;
         if rows.jobs.contains_key(&key) {
             return Err(format!("the job {key:?} is done a second time"));
         }
-        if paused.contains(&Some(job.organization)) || paused.contains(&None) {
+        if paused.contains(&Some(organization)) || paused.contains(&None) {
             return Err(format!("the job {key:?} is done while its organization is paused"));
         }
-        let is_its = |row: &&&Arc<LetterRow>| {
-            row.cause() == job.cause
-                && match row.organization() {
-                    Some(organization) => organization == job.organization,
-                    None => row.shard() == job.organization.shard(),
-                }
-        };
-        let Some(letter) = letters.iter().find(is_its) else {
-            return Err(format!("the job {key:?} is done, and its letter stays"));
-        };
-        if letter.organization().is_some() && attempts.get(&key).copied().unwrap_or(0) != letter.attempts {
+        let is_its_own = letter.organization().is_some();
+        if let (Saved::Job(_), true) = (one, is_its_own)
+            && attempts.get(&key).copied().unwrap_or(0) != letter.attempts
+        {
             return Err(format!(
                 "the job {key:?} was tried {} times, and tells {attempts:?}",
                 letter.attempts
             ));
         }
         let turn = (letter.letter.position, letter.cause());
-        if last.insert(job.organization, turn).is_some_and(|before| before >= turn) {
+        if last.insert(organization, turn).is_some_and(|before| before >= turn) {
             return Err(format!("the job {key:?} comes too late in its batch: {:?}", done.jobs));
         }
-        let overtakes = |row: &&&Arc<LetterRow>| {
+        let overtakes = |row: &&LetterRow| {
             (row.letter.position, row.cause()) < turn
                 && match &row.letter.work {
-                    Work::SyncChange { change, to: Recipients::Shard(shard) } => {
-                        *shard == job.organization.shard()
-                            && rows.reaches(catalogue, change, job.organization)
+                    Work::SyncChange { change, to: Recipients::Shard(_) } => {
+                        rows.recipients(row).contains(&organization)
+                            && rows.reaches(catalogue, change, organization)
                     }
-                    work => work.organization() == Some(job.organization),
+                    work => work.organization() == Some(organization),
                 }
         };
         if let Some(left) = left.iter().find(overtakes) {
             return Err(format!("the job {key:?} overtakes the letter {:?}", left.turn()));
         }
-        if let Some(change) = rows.changes.get(&ChangeNo(job.cause.0)) {
+        if let Some(change) = rows.changes.get(&ChangeNo(cause.0)) {
             let earlier = rows.jobs.range(..=(CauseNo(i64::MAX), OrganizationNo(i32::MAX))).rev();
             let later = earlier
-                .take_while(|((cause, _), _)| *cause > job.cause)
-                .filter(|((_, organization), _)| *organization == job.organization)
-                .filter_map(|((cause, _), _)| rows.changes.get(&ChangeNo(cause.0)))
+                .take_while(|((other, _), _)| *other > cause)
+                .filter(|((_, other), _)| *other == organization)
+                .filter_map(|((other, _), _)| rows.changes.get(&ChangeNo(other.0)))
                 .find(|later| later.organization == change.organization);
             if let Some(later) = later {
-                return Err(format!(
-                    "the change {:?} came to {:?} before {key:?}",
-                    later.no, job.organization
-                ));
+                return Err(format!("the change {:?} came to {organization:?} before {key:?}", later.no));
             }
         }
     }
-    Ok(())
+    Ok(in_order.into_iter().map(|(_, one)| one).collect())
+}
+
+/// What a batch did, each with its letter as it was before, in the order of letters: that is the order in which
+/// it was done.
+///
+/// # Errors
+/// Says which letter is missing, or stays though its job was done.
+fn in_order<'r, 'd>(rows: &'r Rows, done: &'d Done) -> Result<Vec<(&'r LetterRow, Saved<'d>)>, String> {
+    let cut: BTreeMap<LetterNo, &Progress> =
+        done.letters_cut.iter().map(|cut| (cut.no, &cut.progress)).collect();
+    let mut letters: Vec<&Arc<LetterRow>> = Vec::new();
+    for no in done.letters_done.iter().chain(cut.keys()) {
+        letters
+            .push(rows.letters.get(no).ok_or_else(|| format!("the letter {no:?} is done, and not there"))?);
+    }
+    if let Some(no) = done.letters_done.iter().find(|no| cut.contains_key(no)) {
+        return Err(format!("the letter {no:?} is done, and a part of it"));
+    }
+    // First those to one organization: a letter to its shard may have left it to one of these.
+    letters.sort_by_key(|row| row.organization().is_none());
+    let letter = |cause, organization| {
+        let is_its = |row: &&&Arc<LetterRow>| {
+            row.cause() == cause
+                && match row.organization() {
+                    Some(one) => one == organization,
+                    None => rows.recipients(row).contains(&organization),
+                }
+        };
+        letters.iter().find(is_its)
+    };
+    let mut in_order = Vec::new();
+    for job in &done.jobs {
+        let (cause, organization) = (job.cause, job.organization);
+        let Some(letter) = letter(cause, organization) else {
+            return Err(format!("the job of {cause:?} for {organization:?} is done, and its letter stays"));
+        };
+        match cut.get(&letter.letter.no) {
+            None => {}
+            Some(Progress::Members { through }) if organization <= *through => {}
+            Some(progress) => {
+                return Err(format!("the job of {cause:?} for {organization:?} is done at {progress:?}"));
+            }
+        }
+        in_order.push((&***letter, Saved::Job(job)));
+    }
+    for part in &done.job_parts {
+        let (cause, organization) = (part.cause, part.organization);
+        let letter = letter(cause, organization);
+        let progress = letter.and_then(|letter| cut.get(&letter.letter.no));
+        let (Some(letter), Some(Progress::Entries { through, .. })) = (letter, progress) else {
+            return Err(format!("a part of {cause:?} for {organization:?} is done, and no letter is cut"));
+        };
+        in_order.push((&***letter, Saved::Part(part, through)));
+    }
+    let entries = cut.values().filter(|progress| matches!(progress, Progress::Entries { .. })).count();
+    if entries != done.job_parts.len() {
+        return Err(format!("letters are cut, and these are the parts: {:?}", done.job_parts));
+    }
+    in_order.sort_by_key(|(letter, _)| letter.turn());
+    Ok(in_order)
 }
 
 /// How a run ends.
@@ -139,7 +213,7 @@ pub(crate) fn ended(shared: &Shared, ending: Ending) -> Result<(), String> {
     if ending == Ending::Converged && !rows.letters.is_empty() {
         return Err(format!("letters are left: {:?}", rows.letters));
     }
-    Replay::new(shared).compare()?;
+    Oracle::new(shared).compare()?;
     if ending == Ending::Converged {
         strict_partners_are_replicas(rows, &crate::shared::catalogue())?;
     }
@@ -207,8 +281,8 @@ fn strict_partners_are_replicas(rows: &Rows, catalogue: &Catalogue) -> Result<()
     Ok(())
 }
 
-/// The jobs that were recorded, run in the pure model in the same order: they must come to the same.
-struct Replay<'a> {
+/// What was done, done again in the pure model, part by part and in the same order: it must come to the same.
+struct Oracle<'a> {
     shared: &'a Shared,
     rows: &'a Rows,
     model: Model,
@@ -216,9 +290,21 @@ struct Replay<'a> {
     values: BTreeMap<ValueId, &'a str>,
     event_ids: BTreeMap<EventNo, &'a str>,
     causes: BTreeMap<CauseNo, CauseNo>,
+    /// How far jobs have come of which only parts are done, and what these did: there, and in the model.
+    begun: BTreeMap<(CauseNo, OrganizationNo), Begun>,
 }
 
-impl<'a> Replay<'a> {
+/// What the parts of a job have done so far.
+#[derive(Default)]
+struct Begun {
+    through: Option<Place>,
+    /// What they came to in the model.
+    counts: Counts,
+    displaced: Vec<Displaced>,
+    expected: Vec<Displaced>,
+}
+
+impl<'a> Oracle<'a> {
     fn new(shared: &'a Shared) -> Self {
         let rows = &shared.server.rows;
         let events = rows.events.values();
@@ -231,6 +317,7 @@ impl<'a> Replay<'a> {
             values: values.collect(),
             event_ids: events.map(|event| (event.no, &*event.identity.1)).collect(),
             causes: BTreeMap::new(),
+            begun: BTreeMap::new(),
         }
     }
 
@@ -248,10 +335,13 @@ impl<'a> Replay<'a> {
             let no_here = self.model.publish_as(id, said.ok_or("an event that nobody published")?.clone());
             self.causes.insert((*no).into(), no_here.into());
         }
-        let mut jobs: Vec<&Arc<JobRow>> = self.rows.jobs.values().collect();
-        jobs.sort_by_key(|job| job.no);
-        for job in jobs {
-            self.run(job)?;
+        let mut history: Vec<&Run> = self.shared.server.history.iter().collect();
+        history.sort_by_key(|run| run.no());
+        for run in history {
+            match run {
+                Run::Job(job) => self.run(job)?,
+                Run::Part(part) => self.run_part(part)?,
+            }
         }
         self.take_away_what_waits()?;
         let before = self.model.jobs.len();
@@ -271,13 +361,30 @@ impl<'a> Replay<'a> {
         let cause = self.cause(job.cause)?;
         let organization = self.model.organization(name);
         let what = format!("the job of {:?} for {name}", job.cause);
+        let begun = self.begun.remove(&(job.cause, job.organization));
         let Some(done) = &job.done else {
             // None in the model where the rules would not have reached it.
             self.model.take_away(cause, organization);
             return Ok(());
         };
-        let Some(expected) = self.model.run_job(cause, organization) else {
-            return Err(format!("{what}: the rules reach nothing here"));
+        let after = begun.as_ref().and_then(|begun| begun.through.as_ref());
+        let mut displaced = done.displaced.clone();
+        let expected = match (self.model.run_part(cause, organization, after, None), begun) {
+            (Some(expected), None) => expected,
+            (None, None) => return Err(format!("{what}: the rules reach nothing here")),
+            (expected, Some(begun)) => {
+                let Begun { counts, displaced: before, expected: expected_before, .. } = begun;
+                // Where the rules reach nothing any more, the job is what was done until then.
+                let last = expected.as_ref().map(|last| last.counts).unwrap_or_default();
+                let (kind, event, rejected) = (done.kind, done.event, false);
+                let mut all = expected_before;
+                all.extend(expected.into_iter().flat_map(|last| last.displaced));
+                displaced.extend(before);
+                let counts = counts.plus(last);
+                let skipped = counts.skipped();
+                let (cause, displaced) = (done.cause, all);
+                JobDone { cause, organization, kind, event, counts, skipped, displaced, rejected }
+            }
         };
         let seen = |job: &JobDone| (job.kind, job.counts, job.skipped.is_some(), job.rejected);
         if seen(done) != seen(&expected) {
@@ -287,9 +394,39 @@ impl<'a> Replay<'a> {
                 seen(&expected)
             ));
         }
+        self.compare_displaced(&what, &displaced, &expected.displaced)
+    }
+
+    /// Runs a part of a job, up to the same place.
+    fn run_part(&mut self, part: &PartRow) -> Result<(), String> {
+        let key = (part.cause, part.organization);
+        let name = self.names[&part.organization];
+        let cause = self.cause(part.cause)?;
+        let organization = self.model.organization(name);
+        let what = format!("a part of the job of {:?} for {name}", part.cause);
+        let mut begun = self.begun.remove(&key).unwrap_or_default();
+        if begun.through.as_ref().is_some_and(|before| *before >= part.through) {
+            return Err(format!("{what} ends at {:?}, and was at {:?} before", part.through, begun.through));
+        }
+        let done = self.model.run_part(cause, organization, begun.through.as_ref(), Some(&part.through));
+        let (counts, expected) = done.map(|done| (done.counts, done.displaced)).unwrap_or_default();
+        self.compare_displaced(&what, &part.displaced, &expected)?;
+        begun.through = Some(part.through.clone());
+        begun.counts = begun.counts.plus(counts);
+        begun.displaced.extend(part.displaced.iter().cloned());
+        begun.expected.extend(expected);
+        self.begun.insert(key, begun);
+        Ok(())
+    }
+
+    fn compare_displaced(
+        &self,
+        what: &str,
+        displaced: &[Displaced],
+        expected: &[Displaced],
+    ) -> Result<(), String> {
         // In whatever order: a snapshot's entries have none.
-        let displaced: BTreeSet<_> = done
-            .displaced
+        let displaced: BTreeSet<_> = displaced
             .iter()
             .map(|one| {
                 let origin = one.entry.origin.map(|no| self.names[&no]);
@@ -298,7 +435,6 @@ impl<'a> Replay<'a> {
             .collect();
         let model = &self.model;
         let expected: BTreeSet<_> = expected
-            .displaced
             .iter()
             .map(|one| {
                 let origin = one.entry.origin.map(|no| model.organization_name(no));
@@ -320,7 +456,13 @@ impl<'a> Replay<'a> {
         let found = if let Some(change) = self.rows.changes.get(&change_no) {
             let made_by = self.cause(change.cause)?;
             let organization = self.model.organization(self.names[&change.organization]);
-            self.model.change_made_by(made_by, organization, change.category)
+            // Each part of a job makes a change of its own.
+            let alike = |other: &&Arc<Change>| {
+                (other.cause, other.organization, other.category)
+                    == (change.cause, change.organization, change.category)
+            };
+            let place = self.rows.changes.range(..change_no).filter(|(_, other)| alike(other)).count();
+            self.model.change_made_by_part(made_by, organization, change.category, place)
         } else if let Some(reconcile) = self.rows.reconciles.get(&change_no) {
             let event = self.cause(reconcile.event.into())?;
             self.model.beginning_made_by(EventNo(event.0))

@@ -15,7 +15,8 @@ use std::time::Duration;
 use channel_sync::contract::{Envelope, Event};
 use channel_sync::domain::catalogue::{Catalogue, Reach};
 use channel_sync::domain::mailbox::{
-    Batch, Done, FollowUp, JobKind, Letter, LetterNo, Progress, Recipients, Verdict, Work, numbers_needed,
+    Batch, Done, FollowUp, JobKind, JobPart, Letter, LetterNo, Progress, Recipients, Verdict, Work,
+    numbers_needed,
 };
 use channel_sync::domain::partnership::Mode;
 use channel_sync::domain::plan::Plan;
@@ -33,7 +34,7 @@ use channel_sync::store::load::{Parties, Wanted};
 use channel_sync::store::save::FoundWrongs;
 
 use crate::checks;
-use crate::rows::{Effect, EventRow, JobRow, LetterRow, Rows};
+use crate::rows::{Effect, EventRow, JobRow, LetterRow, PartRow, Rows, Run};
 use crate::shared::{Actor, Shared, Site, pause, sleep_ms};
 
 /// How long whoever takes messages in waits for another one, in milliseconds.
@@ -51,6 +52,8 @@ pub(crate) struct Server {
     last_organization: i32,
     /// Between the numbers of organizations: how many shards they are spread over.
     stride: i32,
+    /// Everything that was ever done.
+    pub(crate) history: Vec<Run>,
     /// How many jobs were committed for an actor that was told so.
     pub(crate) jobs_told: BTreeMap<Actor, usize>,
 }
@@ -107,6 +110,7 @@ impl Server {
             last_job: 0,
             last_organization: 0,
             stride,
+            history: Vec::new(),
             jobs_told: BTreeMap::new(),
         }
     }
@@ -194,9 +198,18 @@ impl Shared {
                 ));
             }
             match &effect {
+                Effect::JobAdded(job) => self.server.history.push(Run::Job(Arc::clone(job))),
+                Effect::PartDone(part) => self.server.history.push(Run::Part(Arc::clone(part))),
+                _ => {}
+            }
+            match &effect {
                 Effect::JobAdded(job) if job.done.is_none() => self.tally.given_up += 1,
                 Effect::JobAdded(_) => self.tally.jobs += 1,
                 Effect::LetterPostponed(..) => self.tally.postponed += 1,
+                Effect::LetterCut(cut) => match cut.progress {
+                    Progress::Members { .. } => self.tally.cut_by_members += 1,
+                    Progress::NotBegun | Progress::Entries { .. } => self.tally.cut_by_entries += 1,
+                },
                 Effect::EventAdded(_) => self.tally.events += 1,
                 Effect::RejectedAdded(_) => self.tally.rejected += 1,
                 _ => {}
@@ -749,6 +762,7 @@ impl DatabaseTransaction for Transaction {
             troubles.tables_locked
                 || !troubles.locked.is_disjoint(&touched(&rows, &letters, writes, done))
                 || done.letters_done.iter().any(|no| troubles.locked_letters.contains(no))
+                || done.letters_cut.iter().any(|cut| troubles.locked_letters.contains(&cut.no))
         })
         .await?;
         let mut guard = self.memory.site.lock();
@@ -762,9 +776,14 @@ impl DatabaseTransaction for Transaction {
         }
         let rows = shared.server.view(self.no);
         let Open { seen, paused, .. } = &shared.server.open[&self.no];
-        if let Err(wrong) = checks::saved(catalogue, &rows, seen, paused, done, attempts) {
-            shared.must_not_be(wrong);
-        }
+        let saved = checks::saved(catalogue, &rows, seen, paused, done, attempts);
+        let work_done = match saved {
+            Ok(in_order) => in_order,
+            Err(wrong) => {
+                shared.must_not_be(wrong);
+                Vec::new()
+            }
+        };
         let began = shared.server.open[&self.no].began;
         let mut effects = vec![Effect::Written(Box::new(writes.clone()))];
         effects.extend(done.changes.iter().cloned().map(Arc::new).map(Effect::ChangeAdded));
@@ -791,16 +810,27 @@ impl DatabaseTransaction for Transaction {
             let row = LetterRow { letter, attempts: 0, run_at: began };
             effects.push(Effect::LetterAdded(Arc::new(row)));
         }
-        for job in &done.jobs {
-            let (cause, organization, done) = (job.cause, job.organization, Some(job.clone()));
-            let job = JobRow { cause, organization, no: shared.server.job(), done };
-            effects.push(Effect::JobAdded(Arc::new(job)));
+        effects.extend(done.letters_cut.iter().cloned().map(Effect::LetterCut));
+        for one in work_done {
+            let no = shared.server.job();
+            effects.push(match one {
+                checks::Saved::Job(job) => {
+                    let (cause, organization, done) = (job.cause, job.organization, Some(job.clone()));
+                    Effect::JobAdded(Arc::new(JobRow { cause, organization, no, done }))
+                }
+                checks::Saved::Part(part, through) => {
+                    let JobPart { cause, organization, displaced } = part.clone();
+                    let through = through.clone();
+                    Effect::PartDone(Arc::new(PartRow { cause, organization, no, through, displaced }))
+                }
+            });
         }
         effects.extend(done.verdicts.iter().map(|(event, verdict)| Effect::Settled(*event, verdict.clone())));
         shared.say(self.memory.actor, || {
             let jobs = done.jobs.iter().map(|job| (job.kind, job.cause.0, job.organization.0));
             let gone: Vec<i64> = done.letters_done.iter().map(|no| no.0).collect();
-            format!("saves {:?} for the letters {gone:?}", jobs.collect::<Vec<_>>())
+            let cut: Vec<_> = done.letters_cut.iter().map(|cut| (cut.no.0, &cut.progress)).collect();
+            format!("saves {:?} for the letters {gone:?}, and parts: {cut:?}", jobs.collect::<Vec<_>>())
         });
         let open = shared.server.mine(self.no);
         open.rows_locked.extend(touched(&rows, &[], writes, done));

@@ -1,7 +1,7 @@
 //! What publishers send in a run: random events over three tiers, as real messages, with bad ones among them.
 
 use channel_sync::contract::{Limits, Message, decode};
-use channel_sync::domain::partnership::Onboarding;
+use channel_sync::domain::partnership::{Onboarding, Status, Terms};
 use channel_sync::store::intake::{Identity, digest, identity};
 
 use crate::events::{SOURCE, binary_event, event, raw};
@@ -60,13 +60,19 @@ pub(crate) fn load(random: &mut Random) -> Vec<Item> {
     // More edits of those whose changes go on.
     let edits = sequence(random.below(usize::MAX) as u64).into_iter();
     let manages = |event: &Event| matches!(event, Event::Setting(event) if event.organization != "tile");
-    events.extend(edits.filter(manages).take(random.below(12)));
+    events.extend(edits.filter(manages).take(random.below(24)));
     // More partners, so that a change goes to several in one shard.
     for partner in 0..random.below(8) {
         let upstream = (*random.pick(&["helios", "helios", "sunny", "pac"])).to_owned();
         let downstream = format!("partner-{partner}");
         let onboarding = *random.pick(&[Onboarding::NewOrganization, Onboarding::ExistingOrganization]);
-        let terms = sequence::new_terms(random);
+        let strict = Terms {
+            status: Status::Active,
+            exclusive: true,
+            data_sync: true,
+            allow_downstream_edit: Some(false),
+        };
+        let terms = if random.chance(50) { strict } else { sequence::new_terms(random) };
         let event = PartnershipEvent { upstream, downstream, terms, onboarding, version: None };
         let place = random.below(events.len() / 2 + 1);
         events.insert(place, Event::Partnership(event));

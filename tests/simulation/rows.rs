@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use channel_sync::domain::catalogue::{Catalogue, CategoryId};
-use channel_sync::domain::decide::reaching_rule;
+use channel_sync::domain::decide::{Displaced, reaching_rule};
 use channel_sync::domain::mailbox::{
-    JobDone, Letter, LetterNo, Recipients, Reconcile, Verdict, Work, members,
+    Cut, JobDone, Letter, LetterNo, Progress, Recipients, Reconcile, Verdict, Work, members,
 };
 use channel_sync::domain::partnership::{Mode, Partnership};
-use channel_sync::domain::setting::{Change, Entry, Key, ValueId};
+use channel_sync::domain::setting::{Change, Entry, Key, Place, ValueId};
 use channel_sync::domain::world::{Declined, LastChange, Reached, World, Writes};
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
 use channel_sync::store::intake::Identity;
@@ -77,6 +77,35 @@ pub(crate) struct JobRow {
     pub(crate) done: Option<JobDone>,
 }
 
+/// A part of a job that was not done yet.
+#[derive(Debug, Clone)]
+pub(crate) struct PartRow {
+    pub(crate) cause: CauseNo,
+    pub(crate) organization: OrganizationNo,
+    /// From the same sequence as those of jobs.
+    pub(crate) no: i64,
+    /// The last place that it went through.
+    pub(crate) through: Place,
+    /// What it displaced: archived with it, since the job's row comes later.
+    pub(crate) displaced: Vec<Displaced>,
+}
+
+/// What was done, to be done again in the model in the same order.
+#[derive(Debug, Clone)]
+pub(crate) enum Run {
+    Job(Arc<JobRow>),
+    Part(Arc<PartRow>),
+}
+
+impl Run {
+    pub(crate) fn no(&self) -> i64 {
+        match self {
+            Self::Job(job) => job.no,
+            Self::Part(part) => part.no,
+        }
+    }
+}
+
 /// An effect of a transaction.
 #[derive(Debug, Clone)]
 pub(crate) enum Effect {
@@ -86,7 +115,9 @@ pub(crate) enum Effect {
     LetterAdded(Arc<LetterRow>),
     LetterRemoved(LetterNo),
     LetterPostponed(LetterNo, i64),
+    LetterCut(Cut),
     JobAdded(Arc<JobRow>),
+    PartDone(Arc<PartRow>),
     ChangeAdded(Arc<Change>),
     ReconcileAdded(Reconcile),
     Written(Box<Writes>),
@@ -143,6 +174,19 @@ impl Rows {
                 row.run_at = run_at;
                 true
             }
+            Effect::LetterCut(Cut { no, progress, weight }) => {
+                let Some(row) = self.letters.get_mut(&no) else {
+                    return Err(format!("the letter {no:?} is cut, and is not there"));
+                };
+                let letter = &mut Arc::make_mut(row).letter;
+                if !goes_on(&letter.progress, &progress) {
+                    return Err(format!("the letter {no:?} goes from {:?} to {progress:?}", letter.progress));
+                }
+                (letter.progress, letter.weight) = (progress, weight);
+                Arc::make_mut(row).attempts = 0;
+                true
+            }
+            Effect::PartDone(_) => true,
             Effect::JobAdded(job) => {
                 let key = (job.cause, job.organization);
                 if self.jobs.insert(key, job).is_some() {
@@ -304,7 +348,12 @@ impl Rows {
                 let since = |downstream: &OrganizationNo| {
                     self.partnerships[&(change.organization, *downstream)].since < change.no
                 };
-                members(&world, change.organization, *shard).filter(since).collect()
+                let reached = match row.letter.progress {
+                    Progress::Members { through } => Some(through),
+                    Progress::NotBegun | Progress::Entries { .. } => None,
+                };
+                let members = members(&world, change.organization, *shard).filter(since);
+                members.filter(|member| Some(*member) > reached).collect()
             }
             work => work.organization().into_iter().collect(),
         }
@@ -314,5 +363,17 @@ impl Rows {
     pub(crate) fn reaches(&self, catalogue: &Catalogue, change: &Change, downstream: OrganizationNo) -> bool {
         let partnership = self.partnerships.get(&(change.organization, downstream));
         partnership.is_some_and(|partnership| reaching_rule(partnership, catalogue, change).is_some())
+    }
+}
+
+/// Whether a letter has come further: to a later member, or to a later place.
+fn goes_on(before: &Progress, now: &Progress) -> bool {
+    match (before, now) {
+        (_, Progress::NotBegun) => false,
+        (Progress::NotBegun, _) => true,
+        (Progress::Members { through: before }, Progress::Members { through: now }) => before < now,
+        (Progress::Entries { through: before, .. }, Progress::Entries { through: now, .. }) => before < now,
+        (Progress::Members { .. }, Progress::Entries { .. })
+        | (Progress::Entries { .. }, Progress::Members { .. }) => false,
     }
 }

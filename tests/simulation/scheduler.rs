@@ -130,8 +130,8 @@ impl Run {
         shared.queue.load = load(&mut random);
         let limits = BatchLimits {
             letters_max: *random.pick(&[1, 2, 4, 1000]),
-            // So many that nothing is cut.
-            writes_max: 100_000,
+            // So few that jobs are cut, or so many that none is.
+            writes_max: *random.pick(&[2, 3, 5, 9, 20, 100_000, 100_000]),
             lock_timeout: Duration::from_millis(1),
         };
         let retry = RetryPolicy {
@@ -154,7 +154,7 @@ impl Run {
                 bytes_max: *random.pick(&[1, 600, 100_000]),
             },
             published: 0,
-            publishing: *random.pick(&[10, 25, 100]),
+            publishing: *random.pick(&[10, 40, 100, 200]),
             stormy_steps: 500 + random.below(1800) as u64,
             random,
         };

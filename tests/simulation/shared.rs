@@ -41,6 +41,10 @@ pub(crate) struct Tally {
     pub(crate) given_up: u64,
     pub(crate) postponed: u64,
     pub(crate) split: u64,
+    /// Letters to a shard of which a part was done.
+    pub(crate) cut_by_members: u64,
+    /// Letters to one organization of which a part was done.
+    pub(crate) cut_by_entries: u64,
     pub(crate) rolled_back: u64,
     pub(crate) crashes: u64,
     pub(crate) stops: u64,
@@ -52,7 +56,8 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn add(&mut self, other: &Self) {
         let Self { steps, events, rejected, jobs, given_up, postponed, split, .. } = other;
-        let Self { rolled_back, crashes, stops, redelivered, lost_calls, unanswered_commits, .. } = other;
+        let Self { cut_by_members, cut_by_entries, rolled_back, crashes, stops, .. } = other;
+        let Self { redelivered, lost_calls, unanswered_commits, .. } = other;
         self.steps += steps;
         self.events += events;
         self.rejected += rejected;
@@ -60,6 +65,8 @@ impl Tally {
         self.given_up += given_up;
         self.postponed += postponed;
         self.split += split;
+        self.cut_by_members += cut_by_members;
+        self.cut_by_entries += cut_by_entries;
         self.rolled_back += rolled_back;
         self.crashes += crashes;
         self.stops += stops;
