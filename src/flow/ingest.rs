@@ -91,6 +91,8 @@ impl<D: Database> Ingest<D> {
     ) -> Result<(), BrokerError> {
         loop {
             let mut deliveries = tokio::select! {
+                // In this order, not a random one: the simulator runs a seed again, step by step.
+                biased;
                 () = stop.cancelled() => break,
                 deliveries = link.next_batch(limits.messages_max) => deliveries?,
             };
@@ -157,8 +159,9 @@ impl<D: Database> Ingest<D> {
             let pause = trouble.next_delay();
             tracing::warn!(%error, ?pause, messages = incoming.len(), "take in a batch");
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                biased;
                 () = stop.cancelled() => return false,
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }

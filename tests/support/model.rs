@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use channel_sync::domain::catalogue::{Catalogue, CategoryId, Reach};
-use channel_sync::domain::decide::{Displaced, lock_holder};
+use channel_sync::domain::decide::{Counts, Displaced, lock_holder};
 use channel_sync::domain::mailbox::{
     Batch, Cut, Done, FollowUp, JobDone, JobKind, JobPart, Letter, LetterNo, NewLetter, Progress, Recipients,
     Reconcile, Verdict, Work, members, numbers_needed, work,
@@ -29,7 +29,7 @@ use channel_sync::domain::mailbox::{
 use channel_sync::domain::partnership::{Mode, Onboarding, Partnership, Terms};
 use channel_sync::domain::plan::Plan;
 use channel_sync::domain::replay::{Overtaken, Touched};
-use channel_sync::domain::setting::{self, Change, Entry, Key, ValueId};
+use channel_sync::domain::setting::{self, Change, Entry, Key, Place, ValueId};
 use channel_sync::domain::world::Reached;
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard, World};
 
@@ -689,6 +689,19 @@ impl Model {
     /// [`Model::beginning_made_by`]. In the end, [`Model::settle`] must bring no further job, and the
     /// states must be equal.
     pub(crate) fn run_job(&mut self, cause: CauseNo, organization: OrganizationNo) -> Option<JobDone> {
+        self.run_part(cause, organization, None, None)
+    }
+
+    /// As [`Model::run_job`], but only what is behind one place and not behind another: a part of a job that the
+    /// service has cut. Tells what this part did alone. Its letter stays, unless the part goes `through` to the
+    /// end.
+    pub(crate) fn run_part(
+        &mut self,
+        cause: CauseNo,
+        organization: OrganizationNo,
+        after: Option<&Place>,
+        through: Option<&Place>,
+    ) -> Option<JobDone> {
         let letter = self.letter_for(cause, organization);
         let no = letter.no;
         let is_shared = matches!(letter.work, Work::SyncChange { to: Recipients::Shard(_), .. });
@@ -699,21 +712,109 @@ impl Model {
             no
         };
 
-        let mut batch = Batch { letters: vec![self.letters[&no].clone()], ..Batch::default() };
+        let whole = self.letters[&no].clone();
+        let mut letter = whole.clone();
+        let mut later = Vec::new();
+        let mut batch = Batch::default();
+        match &mut letter.work {
+            Work::SyncChange { change, .. } => {
+                let is_at_hand = |key: &Key| {
+                    after.is_none_or(|after| *key > after.key) && through.is_none_or(|last| *key <= last.key)
+                };
+                let entries = change.entries.iter().filter(|(key, _)| is_at_hand(key)).cloned();
+                *change = Arc::new(Change { entries: entries.collect(), ..Change::clone(change) });
+            }
+            Work::Reconcile(Reconcile { upstream, downstream, .. }) => {
+                let both = [*upstream, *downstream];
+                if let Some(through) = through {
+                    later = self.set_aside(|one, place| both.contains(&one) && place > *through);
+                }
+                if let Some(after) = after {
+                    let (through, counts) = (after.clone(), Counts::default());
+                    letter.progress = Progress::Entries { through, counts };
+                }
+            }
+            work => assert_eq!((after, through), (None, None), "never cut: {work:?}"),
+        }
+        if letter.replay {
+            batch.overtaken.insert(no, self.overtaken(&letter));
+        }
+        batch.letters = vec![letter];
+        // With room for everything: where a reconcile begins, only a plan tells.
+        batch.plan = Plan::of(&self.world, &self.catalogue, &batch, usize::MAX / 2);
         let needed = numbers_needed(&self.world, &self.catalogue, &batch);
         batch.numbers = (0..needed).map(|_| ChangeNo(self.next_number())).collect();
         let done = work(&mut self.world, &self.catalogue, batch);
         assert_eq!(done.letters_done, [no], "nothing holds a letter that is alone in its batch");
         self.take_in(&done);
+        for (organization, category, key, entry) in later {
+            self.world.load_entry(organization, category, key, entry);
+        }
+        if through.is_some() {
+            self.letters.insert(no, whole);
+        }
         done.jobs.into_iter().next()
+    }
+
+    /// Takes entries out of the world: those of which `is_one` says so.
+    fn set_aside(
+        &mut self,
+        is_one: impl Fn(OrganizationNo, Place) -> bool,
+    ) -> Vec<(OrganizationNo, CategoryId, Key, Entry)> {
+        let mut world = World::default();
+        let mut aside = Vec::new();
+        for (organization, category, key, entry) in self.world.all_entries() {
+            let name = self.catalogue.get(category).name.clone();
+            let one = (organization, category, Key::clone(key), *entry);
+            if is_one(organization, Place { category: name, key: Key::clone(key) }) {
+                aside.push(one);
+            } else {
+                world.load_entry(one.0, one.1, one.2, one.3);
+            }
+        }
+        for (declined, event) in self.world.all_declined() {
+            world.load_declined(declined.clone(), event);
+        }
+        for organization in self.all_organizations() {
+            for partnership in self.world.downstreams_of(organization) {
+                world.load_partnership(*partnership);
+            }
+            for (shard, reached) in self.world.reached(organization) {
+                world.load_reached(organization, shard, reached);
+            }
+            for (category, _) in self.catalogue.iter() {
+                if let Some(version) = self.world.version(organization, category) {
+                    world.load_version(organization, category, version);
+                }
+            }
+            world.load_last_change(organization, self.world.last_change(organization));
+        }
+        self.world = world;
+        aside
+    }
+
+    /// Takes the letter of this cause away from the mailbox of one organization, its job undone: given up, or
+    /// still waiting where it was recorded. False where there is none.
+    pub(crate) fn take_away(&mut self, cause: CauseNo, organization: OrganizationNo) -> bool {
+        let Some(letter) = self.find_letter(cause, organization) else { return false };
+        let no = letter.no;
+        if matches!(letter.work, Work::SyncChange { to: Recipients::Shard(_), .. }) {
+            self.split(no);
+        }
+        let no = self.letter_for(cause, organization).no;
+        self.letters.remove(&no).is_some()
+    }
+
+    fn find_letter(&self, cause: CauseNo, organization: OrganizationNo) -> Option<&Letter> {
+        let is_it = |letter: &&Letter| {
+            letter.work.cause(letter.event) == cause && self.concerned(letter).contains(&organization)
+        };
+        self.letters.values().find(is_it)
     }
 
     /// The letter that the job of this cause and organization is to be done by.
     fn letter_for(&self, cause: CauseNo, organization: OrganizationNo) -> &Letter {
-        let is_it = |letter: &&Letter| {
-            letter.work.cause(letter.event) == cause && self.concerned(letter).contains(&organization)
-        };
-        self.letters.values().find(is_it).unwrap_or_else(|| {
+        self.find_letter(cause, organization).unwrap_or_else(|| {
             panic!(
                 "the model has no letter for the cause {cause:?} to {:?}",
                 self.organization_name(organization)
@@ -739,10 +840,21 @@ impl Model {
         organization: OrganizationNo,
         category: CategoryId,
     ) -> Option<ChangeNo> {
+        self.change_made_by_part(cause, organization, category, 0)
+    }
+
+    /// As [`Model::change_made_by`], where so many changes like it were made before: by other parts of the job.
+    pub(crate) fn change_made_by_part(
+        &self,
+        cause: CauseNo,
+        organization: OrganizationNo,
+        category: CategoryId,
+        before: usize,
+    ) -> Option<ChangeNo> {
         let is_it = |change: &&Change| {
             change.cause == cause && change.organization == organization && change.category == category
         };
-        self.changes.values().find(is_it).map(|change| change.no)
+        self.changes.values().filter(is_it).nth(before).map(|change| change.no)
     }
 
     /// The beginning that the partnership-change of this event made.

@@ -183,7 +183,8 @@ fn partnerships(events: &[Event]) -> impl Iterator<Item = &PartnershipEvent> {
     })
 }
 
-fn new_terms(random: &mut Random) -> Terms {
+/// The terms of a partnership that begins.
+pub(crate) fn new_terms(random: &mut Random) -> Terms {
     let terms = Terms {
         status: if random.chance(95) { Status::Active } else { Status::Ended },
         exclusive: random.chance(60),

@@ -1,0 +1,1059 @@
+//! A database in memory, which stands in for Postgres at READ COMMITTED.
+//!
+//! Each statement sees what is committed at that moment and what its own transaction did. Locks on shards are
+//! only tried, and last until the transaction ends or is rolled back to a savepoint before them. Sequences are
+//! never rolled back. After an error a transaction is aborted: every statement fails until it is rolled back,
+//! and its commit does nothing and says that all is well. A client that goes away leaves its transaction to
+//! the server, which ends it at once or later, even by the commit that was under way.
+//!
+//! What is pure in `store` is used, not written again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use channel_sync::contract::{Envelope, Event};
+use channel_sync::domain::catalogue::{Catalogue, Reach};
+use channel_sync::domain::mailbox::{
+    Batch, Done, FollowUp, JobKind, JobPart, Letter, LetterNo, Progress, Recipients, Verdict, Work,
+    numbers_needed,
+};
+use channel_sync::domain::partnership::Mode;
+use channel_sync::domain::plan::Plan;
+use channel_sync::domain::retry::{AfterFailure, RetryPolicy};
+use channel_sync::domain::world::{World, Writes};
+use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
+use channel_sync::flow::database::{Database, DatabaseSession, DatabaseTransaction};
+use channel_sync::store::StoreError;
+use channel_sync::store::batch::{
+    Attempts, Due, Locked, PARTNERSHIPS, Taken, blocked, decides_on_partnerships, shards_read,
+};
+use channel_sync::store::failure::Blamed;
+use channel_sync::store::intake::{self, Identity, Incoming, again, digest, first_of_each, identity};
+use channel_sync::store::load::{Parties, Wanted};
+use channel_sync::store::save::FoundWrongs;
+
+use crate::checks;
+use crate::rows::{Effect, EventRow, JobRow, LetterRow, PartRow, Rows, Run};
+use crate::shared::{Actor, Shared, Site, pause, sleep_ms};
+
+/// How long whoever takes messages in waits for another one, in milliseconds.
+const INTAKE_LOCK_TIMEOUT_MS: i64 = 6;
+
+/// The server: what is committed, and what is under way.
+pub(crate) struct Server {
+    pub(crate) rows: Arc<Rows>,
+    open: BTreeMap<u64, Open>,
+    last_transaction: u64,
+    last_session: u64,
+    last_number: i64,
+    last_letter: i64,
+    last_job: i64,
+    last_organization: i32,
+    /// Between the numbers of organizations: how many shards they are spread over.
+    stride: i32,
+    /// Everything that was ever done.
+    pub(crate) history: Vec<Run>,
+    /// How many jobs were committed for an actor that was told so.
+    pub(crate) jobs_told: BTreeMap<Actor, usize>,
+}
+
+/// A transaction under way.
+#[derive(Default)]
+struct Open {
+    actor: Actor,
+    session: u64,
+    /// What `now()` says in it.
+    began: i64,
+    lock_timeout_ms: i64,
+    effects: Vec<Effect>,
+    /// Locks on shards, exclusive or shared.
+    shards: Vec<(Shard, bool)>,
+    /// How many effects and locks there were at each savepoint.
+    savepoints: Vec<(usize, usize)>,
+    aborted: bool,
+    committing: bool,
+    /// Set where its client is gone: what becomes of it, and when.
+    ends: Option<(i64, End)>,
+    /// Organizations whose rows it has locked.
+    rows_locked: BTreeSet<OrganizationNo>,
+    /// Unique keys that it has inserted.
+    keys: BTreeSet<Key>,
+    /// For checks: the letters that it could have taken, and who was paused when it locked its shards.
+    pub(crate) seen: BTreeSet<LetterNo>,
+    pub(crate) paused: BTreeSet<Option<OrganizationNo>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Commit,
+    RollBack,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Organization(String),
+    Event(Identity),
+    /// Not a key, but a lock that is waited for like one: who takes messages in does so alone.
+    Intake,
+}
+
+impl Server {
+    pub(crate) fn new(stride: i32) -> Self {
+        Self {
+            rows: Arc::default(),
+            open: BTreeMap::new(),
+            last_transaction: 0,
+            last_session: 0,
+            last_number: 0,
+            last_letter: 0,
+            last_job: 0,
+            last_organization: 0,
+            stride,
+            history: Vec::new(),
+            jobs_told: BTreeMap::new(),
+        }
+    }
+
+    /// The rows, to write them outside any transaction.
+    pub(crate) fn rows_mut(&mut self) -> &mut Rows {
+        Arc::make_mut(&mut self.rows)
+    }
+
+    fn number(&mut self) -> i64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    fn letter(&mut self) -> LetterNo {
+        self.last_letter += 1;
+        LetterNo(self.last_letter)
+    }
+
+    fn job(&mut self) -> i64 {
+        self.last_job += 1;
+        self.last_job
+    }
+
+    fn organization(&mut self) -> OrganizationNo {
+        self.last_organization += self.stride;
+        OrganizationNo(self.last_organization)
+    }
+
+    /// What a statement of this transaction sees.
+    fn view(&self, no: u64) -> Arc<Rows> {
+        let open = &self.open[&no];
+        if open.effects.is_empty() {
+            return Arc::clone(&self.rows);
+        }
+        let mut rows = Rows::clone(&self.rows);
+        for effect in &open.effects {
+            // What is wrong with it is told when it is committed.
+            let _ = rows.apply(effect.clone());
+        }
+        Arc::new(rows)
+    }
+
+    fn lock_shard(&mut self, no: u64, shard: Shard, exclusive: bool) -> bool {
+        let in_the_way = self.open.iter().any(|(other, open)| {
+            *other != no
+                && open.shards.iter().any(|(locked, theirs)| *locked == shard && (*theirs || exclusive))
+        });
+        if !in_the_way {
+            self.mine(no).shards.push((shard, exclusive));
+        }
+        !in_the_way
+    }
+
+    fn mine(&mut self, no: u64) -> &mut Open {
+        self.open.get_mut(&no).unwrap()
+    }
+
+    /// Whether anybody has written anything that is not committed: nobody else gets a lock on rows then.
+    pub(crate) fn rows_are_free(&self) -> bool {
+        self.open.values().all(|open| open.effects.is_empty() && open.rows_locked.is_empty())
+    }
+}
+
+impl Shared {
+    /// Ends a transaction. True where it took effect.
+    fn end(&mut self, no: u64, end: End) -> bool {
+        let Some(open) = self.server.open.remove(&no) else { return false };
+        let rolled_back = end == End::RollBack || open.aborted;
+        self.say(open.actor, || {
+            let word = if rolled_back { "rolled back" } else { "committed" };
+            format!("transaction {no} is {word}, {} effects", open.effects.len())
+        });
+        if rolled_back {
+            self.tally.rolled_back += u64::from(!open.effects.is_empty());
+            return false;
+        }
+        for effect in open.effects {
+            if let Effect::EventAdded(event) = &effect
+                && self.server.rows.events.values().any(|before| before.no > event.no)
+            {
+                self.must_not_be(format!(
+                    "the event {:?} is committed after one with a larger number",
+                    event.no
+                ));
+            }
+            match &effect {
+                Effect::JobAdded(job) => self.server.history.push(Run::Job(Arc::clone(job))),
+                Effect::PartDone(part) => self.server.history.push(Run::Part(Arc::clone(part))),
+                _ => {}
+            }
+            match &effect {
+                Effect::JobAdded(job) if job.done.is_none() => self.tally.given_up += 1,
+                Effect::JobAdded(_) => self.tally.jobs += 1,
+                Effect::LetterPostponed(..) => self.tally.postponed += 1,
+                Effect::LetterCut(cut) => match cut.progress {
+                    Progress::Members { .. } => self.tally.cut_by_members += 1,
+                    Progress::NotBegun | Progress::Entries { .. } => self.tally.cut_by_entries += 1,
+                },
+                Effect::EventAdded(_) => self.tally.events += 1,
+                Effect::RejectedAdded(_) => self.tally.rejected += 1,
+                _ => {}
+            }
+            if let Err(wrong) = self.server.rows_mut().apply(effect) {
+                self.must_not_be(wrong);
+            }
+        }
+        true
+    }
+
+    /// The client is gone; the server may notice later, and the commit that was under way may still come.
+    fn abandon(&mut self, no: u64) {
+        let Some(open) = self.server.open.get(&no) else { return };
+        if open.ends.is_some() {
+            return;
+        }
+        let committing = open.committing;
+        let end = if committing && self.random.chance(50) { End::Commit } else { End::RollBack };
+        let lingering = self.rates.lingering;
+        if self.happens(lingering) {
+            let at = self.now + 1 + self.random.below(8) as i64;
+            self.server.mine(no).ends = Some((at, end));
+        } else {
+            self.end(no, end);
+        }
+    }
+
+    /// Ends the transactions whose clients are gone and whose time has come.
+    pub(crate) fn end_abandoned(&mut self) {
+        let now = self.now;
+        let due =
+            |(no, open): (&u64, &Open)| open.ends.filter(|(at, _)| *at <= now).map(|(_, end)| (*no, end));
+        let due: Vec<(u64, End)> = self.server.open.iter().filter_map(due).collect();
+        for (no, end) in due {
+            self.end(no, end);
+        }
+    }
+
+    /// Whether a transaction is left whose client is gone.
+    pub(crate) fn any_abandoned(&self) -> bool {
+        self.server.open.values().any(|open| open.ends.is_some())
+    }
+}
+
+/// The database, as one ingest or executor has it.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    site: Site,
+    actor: Actor,
+}
+
+impl Memory {
+    pub(crate) fn new(site: &Site, actor: Actor) -> Self {
+        Self { site: site.clone(), actor }
+    }
+
+    /// A round trip: true where it takes effect, false where the connection is lost before.
+    async fn round_trip(&self, what: &'static str) -> Result<(), StoreError> {
+        pause().await;
+        let delay_ms = {
+            let mut shared = self.site.lock();
+            let Shared { rates, .. } = &*shared;
+            let (lost, slow) = (rates.lost, rates.slow);
+            if shared.happens(lost) {
+                shared.tally.lost_calls += 1;
+                shared.say(self.actor, || format!("{what}: the connection is lost"));
+                return Err(unreachable());
+            }
+            if shared.happens(slow) { 1 + shared.random.below(6) as i64 } else { 0 }
+        };
+        if delay_ms > 0 {
+            sleep_ms(delay_ms).await;
+        }
+        Ok(())
+    }
+}
+
+fn unreachable() -> StoreError {
+    StoreError::Unreachable("the connection is lost".to_owned())
+}
+
+/// What Postgres says to a statement in a transaction in which one has failed (25P02).
+fn aborted() -> StoreError {
+    StoreError::Refused("the transaction is aborted".to_owned())
+}
+
+/// A connection.
+pub(crate) struct Session {
+    memory: Memory,
+    no: u64,
+}
+
+impl DatabaseSession for Session {
+    type Transaction<'a> = Transaction;
+
+    async fn begin(&mut self) -> Result<Transaction, StoreError> {
+        self.memory.round_trip("begin").await?;
+        let mut shared = self.memory.site.lock();
+        // What was before on this connection comes to its end first.
+        let before = |(no, open): (&u64, &Open)| (open.session == self.no).then_some((*no, open.ends?.1));
+        let before: Vec<(u64, End)> = shared.server.open.iter().filter_map(before).collect();
+        for (no, end) in before {
+            shared.end(no, end);
+        }
+        let began = shared.now;
+        let server = &mut shared.server;
+        server.last_transaction += 1;
+        let no = server.last_transaction;
+        let actor = self.memory.actor;
+        let lock_timeout_ms = INTAKE_LOCK_TIMEOUT_MS;
+        let open = Open { actor, session: self.no, began, lock_timeout_ms, ..Open::default() };
+        server.open.insert(no, open);
+        shared.say(actor, || format!("begins transaction {no}"));
+        Ok(Transaction { memory: self.memory.clone(), no })
+    }
+}
+
+/// A transaction, as its client has it.
+pub(crate) struct Transaction {
+    memory: Memory,
+    no: u64,
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        self.memory.site.lock().abandon(self.no);
+    }
+}
+
+impl Transaction {
+    async fn statement(&self, what: &'static str) -> Result<(), StoreError> {
+        if let Err(error) = self.memory.round_trip(what).await {
+            // Whatever the server has of it is rolled back, now or later.
+            self.memory.site.lock().abandon(self.no);
+            return Err(error);
+        }
+        match self.memory.site.lock().server.open.get(&self.no) {
+            Some(open) if open.ends.is_some() => Err(unreachable()),
+            Some(open) if open.aborted => Err(aborted()),
+            Some(_) => Ok(()),
+            None => Err(unreachable()),
+        }
+    }
+
+    /// A statement failed: nothing but a rollback goes on.
+    fn fail(&self, shared: &mut Shared, error: StoreError) -> StoreError {
+        shared.say(self.memory.actor, || format!("transaction {}: {error}", self.no));
+        shared.server.mine(self.no).aborted = true;
+        error
+    }
+
+    /// Waits for rows that somebody else has locked, as long as the lock timeout.
+    async fn wait_while(
+        &self,
+        statement: &'static str,
+        is_locked: impl Fn(&Shared) -> bool + Send,
+    ) -> Result<(), StoreError> {
+        let began = self.memory.site.lock().now;
+        loop {
+            {
+                let mut shared = self.memory.site.lock();
+                if !is_locked(&shared) {
+                    return Ok(());
+                }
+                if shared.now - began >= shared.server.open[&self.no].lock_timeout_ms {
+                    let reason = "somebody else has locked rows".to_owned();
+                    return Err(self.fail(&mut shared, StoreError::LockTimeout { statement, reason }));
+                }
+            }
+            sleep_ms(1).await;
+        }
+    }
+
+    /// Waits while another transaction is about to insert one of these keys.
+    async fn wait_for_keys(&self, statement: &'static str, keys: &BTreeSet<Key>) -> Result<(), StoreError> {
+        self.wait_while(statement, |shared| {
+            let others = shared.server.open.iter().filter(|(no, _)| **no != self.no);
+            others.into_iter().any(|(_, open)| !open.keys.is_disjoint(keys))
+        })
+        .await
+    }
+}
+
+// Taking messages in: `store::intake`, statement by statement.
+impl Transaction {
+    async fn add_organizations(&self, events: &[&Envelope]) -> Result<(), StoreError> {
+        self.statement("find organizations").await?;
+        let named = events.iter().flat_map(|envelope| match &envelope.event {
+            Event::SettingChanged(event) => vec![&event.organization_id],
+            Event::PartnershipChanged(event) => vec![&event.upstream_id, &event.downstream_id],
+        });
+        let named: BTreeSet<String> = named.map(ToString::to_string).collect();
+        let missing = |shared: &Shared| -> BTreeSet<String> {
+            let rows = shared.server.view(self.no);
+            named.iter().filter(|id| !rows.organizations.contains_key(*id)).cloned().collect()
+        };
+        let keys = missing(&self.memory.site.lock()).into_iter().map(Key::Organization).collect();
+        self.wait_for_keys("organizations_add", &keys).await?;
+        let mut shared = self.memory.site.lock();
+        for id in missing(&shared) {
+            let no = shared.server.organization();
+            let open = shared.server.mine(self.no);
+            open.keys.insert(Key::Organization(id.clone()));
+            open.effects.push(Effect::OrganizationAdded(id, no));
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody else takes messages in.
+    async fn lock_intake(&self) -> Result<(), StoreError> {
+        self.statement("lock the intake").await?;
+        let lock = BTreeSet::from([Key::Intake]);
+        self.wait_for_keys("intake_lock", &lock).await?;
+        self.memory.site.lock().server.mine(self.no).keys.extend(lock);
+        Ok(())
+    }
+
+    /// As many numbers, for events and rejected messages.
+    async fn numbers(&self, count: usize) -> Result<Vec<i64>, StoreError> {
+        self.statement("take numbers").await?;
+        let mut shared = self.memory.site.lock();
+        Ok((0..count).map(|_| shared.server.number()).collect())
+    }
+
+    /// Adds the events that are new; tells what became of them, by place.
+    async fn add_events(
+        &self,
+        catalogue: &Catalogue,
+        events: &[(usize, &Envelope)],
+        numbers: &[i64],
+    ) -> Result<HashMap<usize, intake::Taken>, StoreError> {
+        if events.is_empty() {
+            return Ok(HashMap::new());
+        }
+        self.add_organizations(&events.iter().map(|(_, envelope)| *envelope).collect::<Vec<_>>()).await?;
+        self.statement("add events").await?;
+        let keys = events.iter().map(|(_, envelope)| Key::Event(identity(envelope))).collect();
+        self.wait_for_keys("events_add", &keys).await?;
+        let mut shared = self.memory.site.lock();
+        let rows = shared.server.view(self.no);
+        let mut taken = HashMap::new();
+        for (place, envelope) in events {
+            let identity = identity(envelope);
+            if rows.events.contains_key(&identity) {
+                continue;
+            }
+            let no = EventNo(numbers[*place]);
+            let work = work_of(&rows, envelope);
+            let ignored = matches!(&work, Work::OwnChange { category, .. }
+                if catalogue.get(*category).reach == Reach::Never);
+            let weight = match &work {
+                Work::OwnChange { edit, .. } => edit.len() as i64,
+                _ => 1,
+            };
+            let letter = new_letter(shared.server.letter(), Position(no.0), no, work, weight);
+            let (now, actor) = (shared.server.open[&self.no].began, self.memory.actor);
+            shared.say(actor, || format!("adds the event {no:?}, {:?}", identity.1));
+            let open = shared.server.mine(self.no);
+            open.keys.insert(Key::Event(identity.clone()));
+            let (content, values) = (envelope.content, envelope.values.clone());
+            open.effects.push(Effect::EventAdded(Arc::new(EventRow { no, identity, content, values })));
+            if !ignored {
+                let row = LetterRow { letter, attempts: 0, run_at: now };
+                open.effects.push(Effect::LetterAdded(Arc::new(row)));
+            }
+            let one = if ignored { intake::Taken::Ignored(no) } else { intake::Taken::Accepted(no) };
+            taken.insert(*place, one);
+        }
+        Ok(taken)
+    }
+
+    async fn add_rejected(&self, incoming: &[Incoming], taken: &[intake::Taken]) -> Result<(), StoreError> {
+        let rejected = incoming.iter().zip(taken);
+        let rejected: Vec<&Incoming> = rejected
+            .filter(|(_, taken)| matches!(taken, intake::Taken::Rejected(_)))
+            .map(|(one, _)| one)
+            .collect();
+        if rejected.is_empty() {
+            return Ok(());
+        }
+        let digests = rejected.into_iter().map(|one| digest(&one.message));
+        let digests = digests.collect::<Result<BTreeSet<[u8; 32]>, StoreError>>()?;
+        self.statement("add rejected messages").await?;
+        let mut shared = self.memory.site.lock();
+        let known: BTreeSet<[u8; 32]> = shared.server.view(self.no).rejected.iter().copied().collect();
+        for digest in digests.difference(&known) {
+            shared.say(self.memory.actor, || "adds a rejected message".to_owned());
+            shared.server.mine(self.no).effects.push(Effect::RejectedAdded(*digest));
+        }
+        Ok(())
+    }
+}
+
+fn new_letter(no: LetterNo, position: Position, event: EventNo, work: Work, weight: i64) -> Letter {
+    let (replay, progress) = (false, Progress::NotBegun);
+    Letter { no, position, event, work, replay, progress, weight }
+}
+
+/// What an event asks for.
+fn work_of(rows: &Rows, envelope: &Envelope) -> Work {
+    let number = |id: &str| rows.organizations[id];
+    match &envelope.event {
+        Event::SettingChanged(event) => Work::OwnChange {
+            organization: number(&event.organization_id),
+            category: event.category,
+            version: event.version,
+            edit: event.edit.clone(),
+        },
+        Event::PartnershipChanged(event) => Work::PartnershipChange {
+            upstream: number(&event.upstream_id),
+            downstream: number(&event.downstream_id),
+            terms: event.terms,
+            onboarding: event.onboarding,
+            version: event.version,
+        },
+    }
+}
+
+impl Database for Memory {
+    type Session = Session;
+
+    async fn take_in(
+        &self,
+        catalogue: &Catalogue,
+        incoming: &[Incoming],
+    ) -> Result<Vec<intake::Taken>, StoreError> {
+        let transaction = self.session().await?.begin().await?;
+        transaction.lock_intake().await?;
+        let numbers = transaction.numbers(incoming.len()).await?;
+        let mut taken: Vec<Option<intake::Taken>> = incoming.iter().map(|_| None).collect();
+        let firsts = first_of_each(incoming, &mut taken);
+        let of = |place: &usize| incoming[*place].decoded.as_ref().ok().map(|envelope| (*place, envelope));
+        let events: Vec<(usize, &Envelope)> = firsts.iter().filter_map(of).collect();
+        for (place, one) in transaction.add_events(catalogue, &events, &numbers).await? {
+            taken[place] = Some(one);
+        }
+        transaction.statement("load contents").await?;
+        let rows = self.site.lock().server.view(transaction.no);
+        let taken: Vec<intake::Taken> = incoming
+            .iter()
+            .zip(taken)
+            .map(|(one, taken)| match (taken, &one.decoded) {
+                (Some(taken), _) => taken,
+                (None, Ok(envelope)) => {
+                    again(envelope, rows.events.get(&identity(envelope)).map(|event| &event.content))
+                }
+                (None, Err(rejection)) => intake::Taken::Rejected(rejection.clone()),
+            })
+            .collect();
+        transaction.add_rejected(incoming, &taken).await?;
+        transaction.commit().await?;
+        Ok(taken)
+    }
+
+    async fn shards_due(&self, letters_max: usize) -> Result<Vec<Due>, StoreError> {
+        self.round_trip("look for due shards").await?;
+        let shared = self.site.lock();
+        let (rows, now) = (&shared.server.rows, shared.now);
+        if rows.paused.contains(&None) {
+            return Ok(Vec::new());
+        }
+        let mut held: BTreeSet<OrganizationNo> = rows.paused.iter().copied().flatten().collect();
+        held.extend(waiting_for_later(rows, now, |_| true));
+        let mut shards: BTreeMap<Shard, Vec<&Arc<LetterRow>>> = BTreeMap::new();
+        for row in rows.letters.values().filter(|row| row.is_due(now)) {
+            if row.organization().is_none_or(|organization| !held.contains(&organization)) {
+                shards.entry(row.shard()).or_default().push(row);
+            }
+        }
+        let due = shards.into_iter().map(|(shard, mut rows)| {
+            rows.sort_by_key(|row| row.turn());
+            rows.truncate(letters_max);
+            Due { shard, letters: rows.len() as i64, weight: rows.iter().map(|row| row.letter.weight).sum() }
+        });
+        Ok(due.collect())
+    }
+
+    async fn session(&self) -> Result<Session, StoreError> {
+        self.round_trip("connect").await?;
+        let mut shared = self.site.lock();
+        shared.server.last_session += 1;
+        Ok(Session { memory: self.clone(), no: shared.server.last_session })
+    }
+}
+
+/// Organizations that wait for a letter which is not due yet.
+fn waiting_for_later(
+    rows: &Rows,
+    now: i64,
+    in_shard: impl Fn(Shard) -> bool,
+) -> impl Iterator<Item = OrganizationNo> {
+    let late = move |row: &&Arc<LetterRow>| in_shard(row.shard()) && !row.is_due(now);
+    rows.letters.values().filter(late).filter_map(|row| row.organization())
+}
+
+impl DatabaseTransaction for Transaction {
+    async fn lock_shards(&self, shards: &[Shard], lock_timeout: Duration) -> Result<Locked, StoreError> {
+        self.statement("lock shards").await?;
+        let locked: Vec<Shard> = {
+            let mut shared = self.memory.site.lock();
+            shared.server.mine(self.no).lock_timeout_ms = (lock_timeout.as_millis() as i64).max(1);
+            shards.iter().copied().filter(|shard| shared.server.lock_shard(self.no, *shard, true)).collect()
+        };
+        self.statement("look who is held").await?;
+        let mut shared = self.memory.site.lock();
+        let began = shared.server.open[&self.no].began;
+        let rows = &shared.server.rows;
+        let paused = rows.paused.clone();
+        let mut held: HashSet<OrganizationNo> = paused.iter().copied().flatten().collect();
+        held.extend(waiting_for_later(rows, began, |shard| shards.contains(&shard)));
+        shared.say(self.memory.actor, || format!("has {locked:?}, held are {:?}", sorted(&held)));
+        let everybody_held = paused.contains(&None);
+        shared.server.mine(self.no).paused = paused;
+        Ok(Locked { shards: locked, held, everybody_held })
+    }
+
+    async fn take_letters(
+        &self,
+        _catalogue: &Catalogue,
+        shards: &[Shard],
+        (letters_max, weight_max): (i64, i64),
+        held: &HashSet<OrganizationNo>,
+    ) -> Result<Taken, StoreError> {
+        self.statement("take letters").await?;
+        let mut shared = self.memory.site.lock();
+        let began = shared.server.open[&self.no].began;
+        let rows = shared.server.view(self.no);
+        let unreadable = shared.troubles.unreadable.clone();
+        shared.server.mine(self.no).seen.extend(rows.letters.keys());
+        let mut taken = Taken::default();
+        for shard in shards {
+            let is_free = |row: &&Arc<LetterRow>| row.organization().is_none_or(|one| !held.contains(&one));
+            let due = rows.letters.values().filter(|row| row.shard() == *shard && row.is_due(began));
+            let mut due: Vec<&Arc<LetterRow>> = due.filter(is_free).collect();
+            due.sort_by_key(|row| row.turn());
+            due.truncate(letters_max as usize);
+            let (mut before, mut begun) = (0, false);
+            let mut heavy_causes = BTreeSet::new();
+            for row in due {
+                if before >= weight_max {
+                    break;
+                }
+                let (no, cause, weight) = (row.letter.no, row.cause(), row.letter.weight);
+                before += match &row.letter.work {
+                    Work::Reconcile(_) => 0,
+                    _ if weight <= weight_max / 8 => weight,
+                    _ if heavy_causes.insert(cause) => weight_max / 8,
+                    _ => 0,
+                };
+                if unreadable.contains(&cause) {
+                    if !begun {
+                        let (what, reason) = (format!("letter {}", no.0), "it is garbled".to_owned());
+                        taken.unreadable.push((no, StoreError::Row { what, reason }));
+                    }
+                    break;
+                }
+                if let (Some(organization), 1..) = (row.organization(), row.attempts) {
+                    taken.attempts.insert((cause, organization), row.attempts);
+                }
+                begun = true;
+                taken.letters.push(row.letter.clone());
+            }
+        }
+        shared.say(self.memory.actor, || {
+            let nos: Vec<i64> = taken.letters.iter().map(|letter| letter.no.0).collect();
+            format!("takes the letters {nos:?}, held are {:?}", sorted(held))
+        });
+        Ok(taken)
+    }
+
+    async fn prepare(
+        &self,
+        catalogue: &Catalogue,
+        locked: &[Shard],
+        letters: Vec<Letter>,
+        held: HashSet<OrganizationNo>,
+        writes_max: usize,
+    ) -> Result<(World, Batch), StoreError> {
+        self.statement("lock for reading").await?;
+        let readable: HashSet<Shard> = {
+            let server = &mut self.memory.site.lock().server;
+            let shards = shards_read(&letters, locked).into_iter();
+            let mut readable: HashSet<Shard> =
+                shards.filter(|shard| server.lock_shard(self.no, *shard, false)).collect();
+            if letters.iter().any(decides_on_partnerships) && server.lock_shard(self.no, PARTNERSHIPS, true) {
+                readable.insert(PARTNERSHIPS);
+            }
+            readable
+        };
+        self.statement("form the batch").await?;
+        let mut batch = {
+            let rows = self.memory.site.lock().server.view(self.no);
+            form_batch(&rows, locked, letters, held, &readable)
+        };
+        let mut world = World::default();
+        self.statement("load partnerships").await?;
+        let parties = Parties::of(&batch.letters);
+        self.memory.site.lock().server.view(self.no).load_partnerships(&mut world, &parties);
+        batch.plan = Plan::of(&world, catalogue, &batch, writes_max);
+        self.statement("load settings").await?;
+        let wanted = Wanted::of(&world, catalogue, &batch);
+        self.memory.site.lock().server.view(self.no).load(&mut world, catalogue, &wanted);
+        self.statement("take numbers").await?;
+        let needed = numbers_needed(&world, catalogue, &batch);
+        let server = &mut self.memory.site.lock().server;
+        batch.numbers = (0..needed).map(|_| ChangeNo(server.number())).collect();
+        Ok((world, batch))
+    }
+
+    async fn busy(
+        &self,
+        _catalogue: &Catalogue,
+        letters: &[Letter],
+        writes: &Writes,
+        done: &Done,
+    ) -> Result<HashSet<OrganizationNo>, StoreError> {
+        self.statement("look for locked rows").await?;
+        let mut shared = self.memory.site.lock();
+        let touched = touched(&shared.server.view(self.no), letters, writes, done);
+        let (busy, free): (BTreeSet<_>, BTreeSet<_>) =
+            touched.into_iter().partition(|organization| shared.troubles.locked.contains(organization));
+        shared.server.mine(self.no).rows_locked.extend(free);
+        Ok(busy.into_iter().collect())
+    }
+
+    async fn busy_letters(&self, letters: &[Letter]) -> Result<HashSet<LetterNo>, StoreError> {
+        self.statement("look for locked letters").await?;
+        let shared = self.memory.site.lock();
+        let nos = letters.iter().map(|letter| letter.no);
+        Ok(nos.filter(|no| shared.troubles.locked_letters.contains(no)).collect())
+    }
+
+    async fn save(
+        &self,
+        catalogue: &Catalogue,
+        writes: &Writes,
+        done: &Done,
+        attempts: &Attempts,
+    ) -> Result<FoundWrongs, StoreError> {
+        self.statement("save").await?;
+        self.wait_while("save", |shared| {
+            let rows = shared.server.view(self.no);
+            let letters: Vec<Letter> = done
+                .letters_done
+                .iter()
+                .filter_map(|no| Some(rows.letters.get(no)?.letter.clone()))
+                .collect();
+            let troubles = &shared.troubles;
+            troubles.tables_locked
+                || !troubles.locked.is_disjoint(&touched(&rows, &letters, writes, done))
+                || done.letters_done.iter().any(|no| troubles.locked_letters.contains(no))
+                || done.letters_cut.iter().any(|cut| troubles.locked_letters.contains(&cut.no))
+        })
+        .await?;
+        let mut guard = self.memory.site.lock();
+        let shared = &mut *guard;
+        let put = writes.entries_put.iter().map(|(address, _)| address).chain(&writes.entries_removed);
+        let written =
+            put.map(|address| address.0).chain(writes.partnerships.iter().map(|one| one.downstream));
+        if let Some(poisoned) = written.into_iter().find(|one| shared.troubles.poisoned.contains(one)) {
+            let (what, reason) = (format!("a setting of {poisoned:?}"), "it is refused".to_owned());
+            return Err(self.fail(shared, StoreError::Row { what, reason }));
+        }
+        let rows = shared.server.view(self.no);
+        let Open { seen, paused, .. } = &shared.server.open[&self.no];
+        let saved = checks::saved(catalogue, &rows, seen, paused, done, attempts);
+        let work_done = match saved {
+            Ok(in_order) => in_order,
+            Err(wrong) => {
+                shared.must_not_be(wrong);
+                Vec::new()
+            }
+        };
+        let began = shared.server.open[&self.no].began;
+        let mut effects = vec![Effect::Written(Box::new(writes.clone()))];
+        effects.extend(done.changes.iter().cloned().map(Arc::new).map(Effect::ChangeAdded));
+        effects.extend(done.reconciles.iter().copied().map(Effect::ReconcileAdded));
+        effects.extend(done.letters_done.iter().copied().map(Effect::LetterRemoved));
+        for new in &done.letters_new {
+            let mut weight = new.weight;
+            let work = match new.work {
+                FollowUp::SyncChange(no, to) => {
+                    let change = done.changes.iter().find(|change| change.no == no);
+                    let change =
+                        change.map_or_else(|| Arc::clone(&rows.changes[&no]), |new| Arc::new(new.clone()));
+                    Work::SyncChange { change, to }
+                }
+                FollowUp::Reconcile(no, _) => {
+                    let reconcile = *done.reconciles.iter().find(|reconcile| reconcile.no == no).unwrap();
+                    let parties = [reconcile.upstream, reconcile.downstream];
+                    weight = rows.settings.keys().filter(|(one, _, _)| parties.contains(one)).count() as i64;
+                    Work::Reconcile(reconcile)
+                }
+            };
+            let no = shared.server.letter();
+            let letter = new_letter(no, new.position, new.event, work, weight);
+            let row = LetterRow { letter, attempts: 0, run_at: began };
+            effects.push(Effect::LetterAdded(Arc::new(row)));
+        }
+        effects.extend(done.letters_cut.iter().cloned().map(Effect::LetterCut));
+        for one in work_done {
+            let no = shared.server.job();
+            effects.push(match one {
+                checks::Saved::Job(job) => {
+                    let (cause, organization, done) = (job.cause, job.organization, Some(job.clone()));
+                    Effect::JobAdded(Arc::new(JobRow { cause, organization, no, done }))
+                }
+                checks::Saved::Part(part, through) => {
+                    let JobPart { cause, organization, displaced } = part.clone();
+                    let through = through.clone();
+                    Effect::PartDone(Arc::new(PartRow { cause, organization, no, through, displaced }))
+                }
+            });
+        }
+        effects.extend(done.verdicts.iter().map(|(event, verdict)| Effect::Settled(*event, verdict.clone())));
+        shared.say(self.memory.actor, || {
+            let jobs = done.jobs.iter().map(|job| (job.kind, job.cause.0, job.organization.0));
+            let gone: Vec<i64> = done.letters_done.iter().map(|no| no.0).collect();
+            let cut: Vec<_> = done.letters_cut.iter().map(|cut| (cut.no.0, &cut.progress)).collect();
+            format!("saves {:?} for the letters {gone:?}, and parts: {cut:?}", jobs.collect::<Vec<_>>())
+        });
+        let open = shared.server.mine(self.no);
+        open.rows_locked.extend(touched(&rows, &[], writes, done));
+        open.effects.extend(effects);
+        Ok(FoundWrongs::new())
+    }
+
+    async fn savepoint(&self) -> Result<(), StoreError> {
+        self.statement("savepoint").await?;
+        let server = &mut self.memory.site.lock().server;
+        let open = server.mine(self.no);
+        open.savepoints.push((open.effects.len(), open.shards.len()));
+        Ok(())
+    }
+
+    async fn release_savepoint(&self) -> Result<(), StoreError> {
+        self.statement("release the savepoint").await?;
+        self.memory.site.lock().server.mine(self.no).savepoints.pop();
+        Ok(())
+    }
+
+    async fn roll_back_to_savepoint(&self) -> Result<(), StoreError> {
+        match self.statement("roll back to the savepoint").await {
+            // What an aborted transaction is for.
+            Ok(()) | Err(StoreError::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let server = &mut self.memory.site.lock().server;
+        let open = server.mine(self.no);
+        let (effects, shards) = open.savepoints.pop().unwrap();
+        open.effects.truncate(effects);
+        // Locks go with the part that took them.
+        open.shards.truncate(shards);
+        open.aborted = false;
+        Ok(())
+    }
+
+    async fn first_letters(
+        &self,
+        organizations: &HashSet<OrganizationNo>,
+    ) -> Result<Vec<LetterNo>, StoreError> {
+        self.statement("look for first letters").await?;
+        let shared = self.memory.site.lock();
+        let rows = shared.server.view(self.no);
+        let first = |organization| {
+            let theirs = rows.letters.values().filter(|row| row.organization() == Some(organization));
+            theirs.min_by_key(|row| row.turn()).map(|row| row.letter.no)
+        };
+        Ok(sorted(organizations).into_iter().filter_map(first).collect())
+    }
+
+    async fn blame(
+        &self,
+        letters: &[LetterNo],
+        error: &StoreError,
+        policy: &RetryPolicy,
+    ) -> Result<Vec<Blamed>, StoreError> {
+        self.statement("blame letters").await?;
+        let is_locked = |shared: &Shared| {
+            let troubles = &shared.troubles;
+            troubles.tables_locked || letters.iter().any(|no| troubles.locked_letters.contains(no))
+        };
+        self.wait_while("letters_postpone", is_locked).await?;
+        let mut guard = self.memory.site.lock();
+        let shared = &mut *guard;
+        let rows = shared.server.view(self.no);
+        let mut blamed_rows: Vec<&Arc<LetterRow>> =
+            letters.iter().filter_map(|no| rows.letters.get(no)).collect();
+        blamed_rows.sort_by_key(|row| row.turn());
+        let mut all = Vec::new();
+        for row in blamed_rows {
+            let (no, cause) = (row.letter.no, row.cause());
+            let Some(organization) = row.organization() else {
+                all.push(self.split(shared, &rows, row));
+                continue;
+            };
+            shared.say(self.memory.actor, || format!("blames letter {} of {organization:?}: {error}", no.0));
+            if !shared.troubles.may_be_blamed(organization, cause) {
+                shared.must_not_be(format!(
+                    "{organization:?} is blamed, with whom nothing was ever wrong: {error}"
+                ));
+            }
+            match policy.after(row.attempts + 1, no.0) {
+                AfterFailure::Retry { delay_ms } => {
+                    let postponed = Effect::LetterPostponed(no, shared.now + delay_ms);
+                    shared.server.mine(self.no).effects.push(postponed);
+                    all.push(Blamed::Postponed { organization, delay_ms });
+                }
+                AfterFailure::GiveUp => {
+                    let job = JobRow { cause, organization, no: shared.server.job(), done: None };
+                    let gone = [Effect::JobAdded(Arc::new(job)), Effect::LetterRemoved(no)];
+                    shared.server.mine(self.no).effects.extend(gone);
+                    all.push(Blamed::GivenUp { organization });
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        self.memory.site.lock().server.mine(self.no).committing = true;
+        let arrived = self.memory.round_trip("commit").await;
+        {
+            let mut shared = self.memory.site.lock();
+            if arrived.is_err() {
+                shared.server.mine(self.no).committing = false;
+                shared.abandon(self.no);
+                return Err(unreachable());
+            }
+            let unanswered = shared.rates.unanswered;
+            if shared.happens(unanswered) {
+                shared.tally.unanswered_commits += 1;
+                shared.say(self.memory.actor, || "commit: no answer".to_owned());
+                match shared.random.below(3) {
+                    0 => drop(shared.end(self.no, End::Commit)),
+                    1 => drop(shared.end(self.no, End::RollBack)),
+                    // It is in the air.
+                    _ => shared.abandon(self.no),
+                }
+                return Err(unreachable());
+            }
+            let jobs = |effect: &&Effect| matches!(effect, Effect::JobAdded(job) if job.done.is_some());
+            let jobs = shared.server.open[&self.no].effects.iter().filter(jobs).count();
+            if shared.end(self.no, End::Commit) {
+                *shared.server.jobs_told.entry(self.memory.actor).or_default() += jobs;
+            }
+        }
+        // Who dies here never knows that it took effect.
+        pause().await;
+        Ok(())
+    }
+}
+
+impl Transaction {
+    /// A letter to many becomes one for each of them.
+    fn split(&self, shared: &mut Shared, rows: &Rows, row: &LetterRow) -> Blamed {
+        shared.tally.split += 1;
+        let Work::SyncChange { change, .. } = &row.letter.work else {
+            shared.must_not_be("a letter to many that is no sync-change");
+            return Blamed::Split { into: Vec::new() };
+        };
+        let may_reach =
+            |one: &OrganizationNo| rows.partnerships[&(change.organization, *one)].mode() != Mode::Off;
+        let recipients: Vec<OrganizationNo> = rows.recipients(row).into_iter().filter(may_reach).collect();
+        let weight = 1 + row.letter.weight / (recipients.len() as i64).max(1);
+        let began = shared.server.open[&self.no].began;
+        let mut into = Vec::new();
+        for organization in recipients {
+            let no = shared.server.letter();
+            let to = Recipients::One(organization);
+            let work = Work::SyncChange { change: Arc::clone(change), to };
+            let letter = new_letter(no, row.letter.position, row.letter.event, work, weight);
+            let row = LetterRow { letter, attempts: 0, run_at: began };
+            shared.server.mine(self.no).effects.push(Effect::LetterAdded(Arc::new(row)));
+            into.push((no, organization));
+        }
+        shared.say(self.memory.actor, || format!("splits letter {} into {into:?}", row.letter.no.0));
+        shared.server.mine(self.no).effects.push(Effect::LetterRemoved(row.letter.no));
+        Blamed::Split { into }
+    }
+}
+
+/// What must be known of letters outside a batch.
+fn form_batch(
+    rows: &Rows,
+    locked: &[Shard],
+    letters: Vec<Letter>,
+    held: HashSet<OrganizationNo>,
+    readable: &HashSet<Shard>,
+) -> Batch {
+    let mut waiting = blocked(&letters, locked, readable);
+    let inside: HashSet<LetterNo> = letters.iter().map(|letter| letter.no).collect();
+    let outside: Vec<&Arc<LetterRow>> =
+        rows.letters.values().filter(|row| !inside.contains(&row.letter.no)).collect();
+    for letter in &letters {
+        let Some(upstream) = letter.reads() else { continue };
+        let is_earlier = |row: &&Arc<LetterRow>| {
+            row.organization() == Some(upstream) && row.letter.position < letter.position
+        };
+        if outside.iter().any(is_earlier) {
+            waiting.insert(letter.no);
+        }
+    }
+    let partnerships = outside.iter().filter(|row| decides_on_partnerships(&row.letter));
+    let first_partnership_outside = partnerships.map(|row| row.letter.position).min();
+    Batch { letters, held, waiting, first_partnership_outside, ..Batch::default() }
+}
+
+/// Organizations to whose rows, as far as they are there, these writes come.
+fn touched(rows: &Rows, letters: &[Letter], writes: &Writes, done: &Done) -> BTreeSet<OrganizationNo> {
+    let mut touched = BTreeSet::new();
+    let put = writes.entries_put.iter().map(|(address, _)| address).chain(&writes.entries_removed);
+    touched.extend(put.filter(|address| rows.settings.contains_key(address)).map(|address| address.0));
+    let declined = writes.declined_put.iter().map(|(one, _)| one).chain(&writes.declined_removed);
+    touched.extend(declined.filter(|one| rows.declined.contains_key(one)).map(|one| one.downstream));
+    let partnerships = writes.partnerships.iter();
+    let known = |one: &&_| rows.partnerships.contains_key(&pair(one));
+    touched.extend(partnerships.filter(known).map(|one| one.downstream));
+    let versions = writes.versions.iter().map(|(organization, category, _)| (*organization, *category));
+    touched.extend(versions.filter(|one| rows.versions.contains_key(one)).map(|one| one.0));
+    touched.extend(writes.last_changes.iter().map(|(organization, _)| *organization));
+    for (event, verdict) in &done.verdicts {
+        let own = |letter: &&Letter| letter.work.cause(letter.event) == CauseNo::from(*event);
+        if *verdict != Verdict::Applied {
+            touched.extend(letters.iter().find(own).and_then(|letter| letter.work.organization()));
+        }
+    }
+    touched
+}
+
+fn pair(one: &channel_sync::domain::partnership::Partnership) -> (OrganizationNo, OrganizationNo) {
+    (one.upstream, one.downstream)
+}
+
+fn sorted(organizations: &HashSet<OrganizationNo>) -> Vec<OrganizationNo> {
+    let mut sorted: Vec<OrganizationNo> = organizations.iter().copied().collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// Kinds and shards that runs are asked for.
+pub(crate) const KINDS: [JobKind; 4] =
+    [JobKind::OwnChange, JobKind::PartnershipChange, JobKind::SyncChange, JobKind::Reconcile];
+
+/// How many shards there are, as a number of organizations.
+pub(crate) const SPREAD: i32 = SHARDS as i32;

@@ -1,0 +1,379 @@
+//! What the database in memory holds, and the effects that transactions have on it.
+//!
+//! Rows know nothing of transactions, locks and faults. A transaction keeps its effects to itself until it
+//! commits; then they are applied here, one after the other. What Postgres would refuse by a key that is
+//! unique, and what no correct program does, is told as a violation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use channel_sync::domain::catalogue::{Catalogue, CategoryId};
+use channel_sync::domain::decide::{Displaced, reaching_rule};
+use channel_sync::domain::mailbox::{
+    Cut, JobDone, Letter, LetterNo, Progress, Recipients, Reconcile, Verdict, Work, members,
+};
+use channel_sync::domain::partnership::{Mode, Partnership};
+use channel_sync::domain::setting::{Change, Entry, Key, Place, ValueId};
+use channel_sync::domain::world::{Declined, LastChange, Reached, World, Writes};
+use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
+use channel_sync::store::intake::Identity;
+use channel_sync::store::load::{Parties, Wanted, WantedPart};
+
+/// An event that was taken in.
+#[derive(Debug, Clone)]
+pub(crate) struct EventRow {
+    pub(crate) no: EventNo,
+    pub(crate) identity: Identity,
+    pub(crate) content: [u8; 32],
+    pub(crate) values: BTreeMap<ValueId, String>,
+}
+
+/// A letter with what the database alone knows of it.
+#[derive(Debug, Clone)]
+pub(crate) struct LetterRow {
+    pub(crate) letter: Letter,
+    pub(crate) attempts: i32,
+    /// In milliseconds of the simulated clock.
+    pub(crate) run_at: i64,
+}
+
+/// The order in which letters of a mailbox are worked off.
+pub(crate) type Turn = (Position, CauseNo, LetterNo);
+
+impl LetterRow {
+    pub(crate) fn cause(&self) -> CauseNo {
+        self.letter.work.cause(self.letter.event)
+    }
+
+    /// Whether it can be done at this time. One that was never tried always can.
+    pub(crate) fn is_due(&self, now: i64) -> bool {
+        self.attempts == 0 || self.run_at <= now
+    }
+
+    pub(crate) fn turn(&self) -> Turn {
+        (self.letter.position, self.cause(), self.letter.no)
+    }
+
+    pub(crate) fn organization(&self) -> Option<OrganizationNo> {
+        self.letter.work.organization()
+    }
+
+    pub(crate) fn shard(&self) -> Shard {
+        match &self.letter.work {
+            Work::SyncChange { to: Recipients::Shard(shard), .. } => *shard,
+            work => work.organization().map(OrganizationNo::shard).unwrap(),
+        }
+    }
+}
+
+/// What became of one organization for one cause.
+#[derive(Debug, Clone)]
+pub(crate) struct JobRow {
+    pub(crate) cause: CauseNo,
+    pub(crate) organization: OrganizationNo,
+    /// In the order in which they were done, as far as one may depend on the other.
+    pub(crate) no: i64,
+    /// None where it was given up.
+    pub(crate) done: Option<JobDone>,
+}
+
+/// A part of a job that was not done yet.
+#[derive(Debug, Clone)]
+pub(crate) struct PartRow {
+    pub(crate) cause: CauseNo,
+    pub(crate) organization: OrganizationNo,
+    /// From the same sequence as those of jobs.
+    pub(crate) no: i64,
+    /// The last place that it went through.
+    pub(crate) through: Place,
+    /// What it displaced: archived with it, since the job's row comes later.
+    pub(crate) displaced: Vec<Displaced>,
+}
+
+/// What was done, to be done again in the model in the same order.
+#[derive(Debug, Clone)]
+pub(crate) enum Run {
+    Job(Arc<JobRow>),
+    Part(Arc<PartRow>),
+}
+
+impl Run {
+    pub(crate) fn no(&self) -> i64 {
+        match self {
+            Self::Job(job) => job.no,
+            Self::Part(part) => part.no,
+        }
+    }
+}
+
+/// An effect of a transaction.
+#[derive(Debug, Clone)]
+pub(crate) enum Effect {
+    OrganizationAdded(String, OrganizationNo),
+    EventAdded(Arc<EventRow>),
+    RejectedAdded([u8; 32]),
+    LetterAdded(Arc<LetterRow>),
+    LetterRemoved(LetterNo),
+    LetterPostponed(LetterNo, i64),
+    LetterCut(Cut),
+    JobAdded(Arc<JobRow>),
+    PartDone(Arc<PartRow>),
+    ChangeAdded(Arc<Change>),
+    ReconcileAdded(Reconcile),
+    Written(Box<Writes>),
+    Settled(EventNo, Verdict),
+}
+
+/// The rows. Cheap to copy, since a transaction that has written sees a copy of its own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rows {
+    pub(crate) organizations: BTreeMap<String, OrganizationNo>,
+    pub(crate) events: BTreeMap<Identity, Arc<EventRow>>,
+    /// Messages that were not accepted, by what tells them from others.
+    pub(crate) rejected: Vec<[u8; 32]>,
+    pub(crate) letters: BTreeMap<LetterNo, Arc<LetterRow>>,
+    pub(crate) jobs: BTreeMap<(CauseNo, OrganizationNo), Arc<JobRow>>,
+    pub(crate) changes: BTreeMap<ChangeNo, Arc<Change>>,
+    pub(crate) reconciles: BTreeMap<ChangeNo, Reconcile>,
+    pub(crate) verdicts: BTreeMap<EventNo, Verdict>,
+    pub(crate) settings: BTreeMap<(OrganizationNo, CategoryId, Key), Entry>,
+    pub(crate) declined: BTreeMap<Declined, EventNo>,
+    pub(crate) partnerships: BTreeMap<(OrganizationNo, OrganizationNo), Partnership>,
+    pub(crate) versions: BTreeMap<(OrganizationNo, CategoryId), i64>,
+    pub(crate) last_changes: BTreeMap<OrganizationNo, LastChange>,
+    /// Paused organizations; none stands for all.
+    pub(crate) paused: BTreeSet<Option<OrganizationNo>>,
+}
+
+impl Rows {
+    /// Applies an effect.
+    ///
+    /// # Errors
+    /// Says what is wrong with it: what it adds is there already, or what it removes is not.
+    pub(crate) fn apply(&mut self, effect: Effect) -> Result<(), String> {
+        let lone = match effect {
+            Effect::OrganizationAdded(id, no) => self.organizations.insert(id, no).is_none(),
+            Effect::EventAdded(event) => self.events.insert(event.identity.clone(), event).is_none(),
+            Effect::RejectedAdded(rejected) => {
+                self.rejected.push(rejected);
+                true
+            }
+            Effect::LetterAdded(row) => self.letters.insert(row.letter.no, row).is_none(),
+            Effect::LetterRemoved(no) => {
+                return match self.letters.remove(&no) {
+                    Some(_) => Ok(()),
+                    None => Err(format!("the letter {no:?} leaves, and is not there: it was done twice")),
+                };
+            }
+            Effect::LetterPostponed(no, run_at) => {
+                let Some(row) = self.letters.get_mut(&no) else {
+                    return Err(format!("the letter {no:?} is put off, and is not there"));
+                };
+                let row = Arc::make_mut(row);
+                row.attempts += 1;
+                row.run_at = run_at;
+                true
+            }
+            Effect::LetterCut(Cut { no, progress, weight }) => {
+                let Some(row) = self.letters.get_mut(&no) else {
+                    return Err(format!("the letter {no:?} is cut, and is not there"));
+                };
+                let letter = &mut Arc::make_mut(row).letter;
+                if !goes_on(&letter.progress, &progress) {
+                    return Err(format!("the letter {no:?} goes from {:?} to {progress:?}", letter.progress));
+                }
+                (letter.progress, letter.weight) = (progress, weight);
+                Arc::make_mut(row).attempts = 0;
+                true
+            }
+            Effect::PartDone(_) => true,
+            Effect::JobAdded(job) => {
+                let key = (job.cause, job.organization);
+                if self.jobs.insert(key, job).is_some() {
+                    return Err(format!("the job {key:?} is done a second time"));
+                }
+                true
+            }
+            Effect::ChangeAdded(change) => self.changes.insert(change.no, change).is_none(),
+            Effect::ReconcileAdded(reconcile) => self.reconciles.insert(reconcile.no, reconcile).is_none(),
+            Effect::Settled(event, verdict) => self.verdicts.insert(event, verdict).is_none(),
+            Effect::Written(writes) => {
+                self.write(*writes);
+                true
+            }
+        };
+        if lone { Ok(()) } else { Err("a row is added that is there already".to_owned()) }
+    }
+
+    fn write(&mut self, writes: Writes) {
+        let Writes { entries_put, entries_removed, declined_put, declined_removed, .. } = writes;
+        self.settings.extend(entries_put);
+        for address in entries_removed {
+            self.settings.remove(&address);
+        }
+        self.declined.extend(declined_put);
+        for declined in declined_removed {
+            self.declined.remove(&declined);
+        }
+        let partnerships = writes.partnerships.into_iter();
+        self.partnerships.extend(partnerships.map(|one| ((one.upstream, one.downstream), one)));
+        let versions = writes.versions.into_iter();
+        self.versions
+            .extend(versions.map(|(organization, category, version)| ((organization, category), version)));
+        self.last_changes.extend(writes.last_changes);
+    }
+
+    /// The partnerships that letters are about, as the statements `partnerships_above` and
+    /// `partnerships_below` load them.
+    pub(crate) fn load_partnerships(&self, world: &mut World, parties: &Parties) {
+        let mut open: Vec<OrganizationNo> = parties.above.iter().copied().collect();
+        let mut seen = parties.above.clone();
+        while let Some(organization) = open.pop() {
+            for partnership in self.partnerships.values().filter(|one| one.downstream == organization) {
+                world.load_partnership(*partnership);
+                if seen.insert(partnership.upstream) {
+                    open.push(partnership.upstream);
+                }
+            }
+        }
+        for (upstream, shard) in &parties.below {
+            for partnership in self.below(*upstream).filter(|one| one.downstream.shard() == *shard) {
+                world.load_partnership(*partnership);
+            }
+        }
+    }
+
+    fn below(&self, upstream: OrganizationNo) -> impl Iterator<Item = &Partnership> {
+        let all = (upstream, OrganizationNo(i32::MIN))..=(upstream, OrganizationNo(i32::MAX));
+        self.partnerships.range(all).map(|(_, partnership)| partnership)
+    }
+
+    /// What letters touch beside partnerships, and no more: who decides by anything else finds nothing.
+    pub(crate) fn load(&self, world: &mut World, catalogue: &Catalogue, wanted: &Wanted) {
+        for organization in &wanted.changing {
+            let mut shards: BTreeMap<Shard, Reached> = BTreeMap::new();
+            for partnership in self.below(*organization) {
+                let reached = shards.entry(partnership.downstream.shard()).or_default();
+                match partnership.mode() {
+                    Mode::Off => {}
+                    Mode::NonExclusive | Mode::Flexible => reached.merging += 1,
+                    Mode::Strict => reached.strict += 1,
+                }
+            }
+            if !shards.is_empty() {
+                let last = self.last_changes.get(organization).copied().unwrap_or_default();
+                world.load_last_change(*organization, last);
+            }
+            for (shard, reached) in shards {
+                world.load_reached(*organization, shard, reached);
+            }
+        }
+        for ((organization, category, key), entry) in &self.settings {
+            if wanted.categories.contains(&(*organization, *category)) {
+                world.load_entry(*organization, *category, Key::clone(key), *entry);
+            }
+        }
+        for address in &wanted.keys {
+            if let Some(entry) = self.settings.get(address) {
+                world.load_entry(address.0, address.1, Key::clone(&address.2), *entry);
+            }
+        }
+        for part in &wanted.parts {
+            let (upstream, downstream) = (part.upstream, part.downstream);
+            for organization in [upstream, downstream] {
+                for (category, key, entry) in self.first_entries(catalogue, organization, part) {
+                    world.load_entry(organization, category, Key::clone(key), *entry);
+                }
+            }
+            for (category, key, _) in self.first_entries(catalogue, upstream, part) {
+                let declined = Declined { downstream, upstream, category, key: Key::clone(key) };
+                if let Some(event) = self.declined.get(&declined) {
+                    world.load_declined(declined, *event);
+                }
+            }
+        }
+        for declined in &wanted.declined {
+            if let Some(event) = self.declined.get(declined) {
+                world.load_declined(declined.clone(), *event);
+            }
+        }
+        for version in &wanted.versions {
+            if let Some(last) = self.versions.get(version) {
+                world.load_version(version.0, version.1, *last);
+            }
+        }
+    }
+
+    /// The first entries of an organization behind the place that a part begins after, in the order of places.
+    fn first_entries(
+        &self,
+        catalogue: &Catalogue,
+        organization: OrganizationNo,
+        part: &WantedPart,
+    ) -> Vec<(CategoryId, &Key, &Entry)> {
+        let after = (&*part.after_category, &*part.after_key);
+        let mut entries: Vec<_> = self
+            .settings
+            .iter()
+            .filter(|((one, ..), _)| *one == organization)
+            .map(|((_, category, key), entry)| (*category, key, entry))
+            .filter(|(category, key, _)| (catalogue.name(*category), &***key) > after)
+            .filter(|(category, ..)| catalogue.synced().any(|(synced, _)| synced == *category))
+            .collect();
+        entries.sort_by_key(|(category, key, _)| (catalogue.name(*category), Key::clone(key)));
+        entries.truncate(usize::try_from(part.entries_max).unwrap_or(usize::MAX));
+        entries
+    }
+
+    /// Everything, for comparisons.
+    pub(crate) fn world(&self) -> World {
+        let mut world = World::default();
+        for partnership in self.partnerships.values() {
+            world.load_partnership(*partnership);
+        }
+        for ((organization, category, key), entry) in &self.settings {
+            world.load_entry(*organization, *category, Key::clone(key), *entry);
+        }
+        world
+    }
+
+    /// The downstreams that a letter goes to: its one, or those of its shard that it may still reach.
+    pub(crate) fn recipients(&self, row: &LetterRow) -> Vec<OrganizationNo> {
+        match &row.letter.work {
+            Work::SyncChange { change, to: Recipients::Shard(shard) } => {
+                let mut world = World::default();
+                for partnership in self.below(change.organization) {
+                    world.load_partnership(*partnership);
+                }
+                let since = |downstream: &OrganizationNo| {
+                    self.partnerships[&(change.organization, *downstream)].since < change.no
+                };
+                let reached = match row.letter.progress {
+                    Progress::Members { through } => Some(through),
+                    Progress::NotBegun | Progress::Entries { .. } => None,
+                };
+                let members = members(&world, change.organization, *shard).filter(since);
+                members.filter(|member| Some(*member) > reached).collect()
+            }
+            work => work.organization().into_iter().collect(),
+        }
+    }
+
+    /// Whether the rules of now bring a change into a downstream.
+    pub(crate) fn reaches(&self, catalogue: &Catalogue, change: &Change, downstream: OrganizationNo) -> bool {
+        let partnership = self.partnerships.get(&(change.organization, downstream));
+        partnership.is_some_and(|partnership| reaching_rule(partnership, catalogue, change).is_some())
+    }
+}
+
+/// Whether a letter has come further: to a later member, or to a later place.
+fn goes_on(before: &Progress, now: &Progress) -> bool {
+    match (before, now) {
+        (_, Progress::NotBegun) => false,
+        (Progress::NotBegun, _) => true,
+        (Progress::Members { through: before }, Progress::Members { through: now }) => before < now,
+        (Progress::Entries { through: before, .. }, Progress::Entries { through: now, .. }) => before < now,
+        (Progress::Members { .. }, Progress::Entries { .. })
+        | (Progress::Entries { .. }, Progress::Members { .. }) => false,
+    }
+}
