@@ -223,9 +223,10 @@ async fn once(fault: Fault, cast: &mut Cast, probe: &Probe) -> Option<Duration> 
 /// From the broker's port opening to the first new event.
 async fn broker_back(probe: &Probe, signal: &str) -> Option<Duration> {
     servers::end("rabbitmq", signal).await;
+    servers::broker_listens(false).await;
     let client = probe.connect().await;
     let starting = servers::begin_to_start();
-    servers::broker_listens().await;
+    servers::broker_listens(true).await;
     let recovery = probe.recovery_over(&client, Sign::Event, Instant::now()).await;
     starting.await.unwrap();
     recovery

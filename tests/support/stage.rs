@@ -100,7 +100,12 @@ impl Stage {
     /// Publishes again all that was published since it was last seen to be done: what a platform does after its
     /// queue was lost.
     pub async fn publish_again(&mut self) {
-        self.sender.send(&self.recent).await;
+        // The first one by itself, until there is a queue that takes it: while it is declared, those behind the
+        // first would be taken in before it.
+        if let Some((first, rest)) = self.recent.split_first() {
+            self.sender.send(std::slice::from_ref(first)).await;
+            self.sender.send(rest).await;
+        }
     }
 
     /// Whether every message is accounted for, and no letter is left.
