@@ -6,13 +6,15 @@ use std::sync::Arc;
 use channel_sync::domain::catalogue::{Catalogue, Reach};
 use channel_sync::domain::decide::{Counts, Displaced, lock_holder};
 use channel_sync::domain::mailbox::{
-    Done, JobDone, JobKind, JobPart, LetterNo, Progress, Recipients, Verdict, Work,
+    Done, FoundWrong, JobDone, JobKind, JobPart, LetterNo, Progress, Recipients, Verdict, Work,
 };
 use channel_sync::domain::partnership::Mode;
 use channel_sync::domain::setting::{Change, Place, ValueId};
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position};
-use channel_sync::store::batch::Attempts;
+use channel_sync::store::StoreError;
+use channel_sync::store::batch::{Attempts, decides_on_partnerships};
 
+use crate::faults::Troubles;
 use crate::load::Expected;
 use crate::model::{Model, Setting, State};
 use crate::rows::{JobRow, LetterRow, PartRow, Rows, Run};
@@ -119,6 +121,17 @@ pub(crate) fn saved<'a>(
         if let Some(left) = left.iter().find(overtakes) {
             return Err(format!("the job {key:?} overtakes the letter {:?}", left.turn()));
         }
+        if let Some(upstream) = letter.letter.reads() {
+            let is_earlier = |row: &&LetterRow| {
+                row.organization() == Some(upstream) && row.letter.position < letter.letter.position
+            };
+            if let Some(left) = left.iter().find(is_earlier) {
+                return Err(format!(
+                    "the job {key:?} reads {upstream:?}, which has {:?} before it",
+                    left.turn()
+                ));
+            }
+        }
         if let Some(change) = rows.changes.get(&ChangeNo(cause.0)) {
             let earlier = rows.jobs.range(..=(CauseNo(i64::MAX), OrganizationNo(i32::MAX))).rev();
             let later = earlier
@@ -128,6 +141,15 @@ pub(crate) fn saved<'a>(
                 .find(|later| later.organization == change.organization);
             if let Some(later) = later {
                 return Err(format!("the change {:?} came to {organization:?} before {key:?}", later.no));
+            }
+        }
+    }
+    for (event, verdict) in &done.verdicts {
+        if matches!(verdict, Verdict::Rejected(FoundWrong::PartnershipCycle { .. })) {
+            let may_end_one =
+                |row: &&LetterRow| decides_on_partnerships(&row.letter) && row.letter.position.0 < event.0;
+            if let Some(left) = left.iter().find(may_end_one) {
+                return Err(format!("{event:?} closes a cycle, which {:?} may yet undo", left.turn()));
             }
         }
     }
@@ -192,6 +214,44 @@ fn in_order<'r, 'd>(rows: &'r Rows, done: &'d Done) -> Result<Vec<(&'r LetterRow
     }
     in_order.sort_by_key(|(letter, _)| letter.turn());
     Ok(in_order)
+}
+
+/// A letter to one organization is blamed: it must be the first in its mailbox, as far as the transaction has
+/// seen it, and something must have been wrong with it.
+///
+/// # Errors
+/// Says what is wrong.
+pub(crate) fn blamed(
+    rows: &Rows,
+    seen: &BTreeSet<LetterNo>,
+    troubles: &Troubles,
+    letter: &LetterRow,
+    error: &StoreError,
+) -> Result<(), String> {
+    let Some(organization) = letter.organization() else { return Ok(()) };
+    if !troubles.may_be_blamed(organization, letter.cause()) {
+        return Err(format!("{organization:?} is blamed, with whom nothing was ever wrong: {error}"));
+    }
+    let is_before =
+        |row: &&Arc<LetterRow>| row.organization() == Some(organization) && row.turn() < letter.turn();
+    match seen.iter().filter_map(|no| rows.letters.get(no)).find(is_before) {
+        Some(before) => Err(format!("{:?} is blamed before the turn of {:?}", letter.turn(), before.turn())),
+        None => Ok(()),
+    }
+}
+
+/// A letter that nothing stands in the way of: nobody has locked it, nothing of its organization is before it,
+/// and it reads nobody else.
+pub(crate) fn is_free(rows: &Rows, troubles: &Troubles, letter: &LetterRow) -> bool {
+    let reads = letter.letter.reads().is_some();
+    let Some(organization) = letter.organization() else { return false };
+    let is_before = |row: &&Arc<LetterRow>| {
+        let concerns = row.organization().map_or(row.shard() == letter.shard(), |one| one == organization);
+        concerns && row.turn() < letter.turn()
+    };
+    !reads
+        && !troubles.locked_letters.contains(&letter.letter.no)
+        && !rows.letters.values().any(|row| is_before(&row))
 }
 
 /// How a run ends.

@@ -667,10 +667,10 @@ impl DatabaseTransaction for Transaction {
                     }
                     break;
                 }
+                begun = true;
                 if let (Some(organization), 1..) = (row.organization(), row.attempts) {
                     taken.attempts.insert((cause, organization), row.attempts);
                 }
-                begun = true;
                 taken.letters.push(row.letter.clone());
             }
         }
@@ -770,10 +770,7 @@ impl DatabaseTransaction for Transaction {
         let put = writes.entries_put.iter().map(|(address, _)| address).chain(&writes.entries_removed);
         let written =
             put.map(|address| address.0).chain(writes.partnerships.iter().map(|one| one.downstream));
-        if let Some(poisoned) = written.into_iter().find(|one| shared.troubles.poisoned.contains(one)) {
-            let (what, reason) = (format!("a setting of {poisoned:?}"), "it is refused".to_owned());
-            return Err(self.fail(shared, StoreError::Row { what, reason }));
-        }
+        let poisoned = written.into_iter().find(|one| shared.troubles.poisoned.contains(one));
         let rows = shared.server.view(self.no);
         let Open { seen, paused, .. } = &shared.server.open[&self.no];
         let saved = checks::saved(catalogue, &rows, seen, paused, done, attempts);
@@ -835,6 +832,11 @@ impl DatabaseTransaction for Transaction {
         let open = shared.server.mine(self.no);
         open.rows_locked.extend(touched(&rows, &[], writes, done));
         open.effects.extend(effects);
+        // Found by the last of the statements: what the others did must be undone.
+        if let Some(poisoned) = poisoned {
+            let (what, reason) = (format!("a setting of {poisoned:?}"), "it is refused".to_owned());
+            return Err(self.fail(shared, StoreError::Row { what, reason }));
+        }
         Ok(FoundWrongs::new())
     }
 
@@ -908,10 +910,9 @@ impl DatabaseTransaction for Transaction {
                 continue;
             };
             shared.say(self.memory.actor, || format!("blames letter {} of {organization:?}: {error}", no.0));
-            if !shared.troubles.may_be_blamed(organization, cause) {
-                shared.must_not_be(format!(
-                    "{organization:?} is blamed, with whom nothing was ever wrong: {error}"
-                ));
+            let seen = &shared.server.open[&self.no].seen;
+            if let Err(wrong) = checks::blamed(&rows, seen, &shared.troubles, row, error) {
+                shared.must_not_be(wrong);
             }
             match policy.after(row.attempts + 1, no.0) {
                 AfterFailure::Retry { delay_ms } => {

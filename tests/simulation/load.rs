@@ -53,6 +53,30 @@ impl Item {
     }
 }
 
+/// Four organizations in a ring, half of it early; then what closes it, from two sides at once. Sometimes one of
+/// the partnerships on the way ends just before.
+fn add_ring(random: &mut Random, events: &mut Vec<Event>) {
+    let link = |upstream: usize, downstream: usize, status: Status| {
+        Event::Partnership(PartnershipEvent {
+            upstream: format!("ring-{upstream}"),
+            downstream: format!("ring-{downstream}"),
+            terms: Terms { status, exclusive: false, data_sync: true, allow_downstream_edit: None },
+            onboarding: Onboarding::ExistingOrganization,
+            version: None,
+        })
+    };
+    let half = events.len() / 2;
+    let mut closing = vec![link(0, 1, Status::Active), link(2, 3, Status::Active)];
+    if random.chance(50) {
+        closing.insert(0, link(1, 2, Status::Ended));
+    }
+    let place = half + random.below(half + 1);
+    events.splice(place..place, closing);
+    for (upstream, downstream) in [(1, 2), (3, 0)] {
+        events.insert(random.below(half + 1), link(upstream, downstream, Status::Active));
+    }
+}
+
 /// The load of this seed.
 pub(crate) fn load(random: &mut Random) -> Vec<Item> {
     let mut events = sequence(random.below(usize::MAX) as u64);
@@ -76,6 +100,9 @@ pub(crate) fn load(random: &mut Random) -> Vec<Item> {
         let event = PartnershipEvent { upstream, downstream, terms, onboarding, version: None };
         let place = random.below(events.len() / 2 + 1);
         events.insert(place, Event::Partnership(event));
+    }
+    if random.chance(40) {
+        add_ring(random, &mut events);
     }
     let mut load: Vec<Item> = Vec::new();
     for (place, event) in events.iter().enumerate() {

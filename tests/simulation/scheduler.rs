@@ -39,8 +39,9 @@ pub(crate) enum Mode {
     Liveness,
 }
 
-/// So many steps everything must have come to an end after the faults have.
-const STEPS_TO_CONVERGE: u64 = 60_000;
+/// After the faults, in so many steps something must be done, put off or given up. The longest wait of a letter
+/// takes some hundred.
+const STEPS_WITHOUT_PROGRESS: u64 = 5_000;
 
 /// What happened in a run.
 #[derive(Debug, Clone)]
@@ -148,7 +149,7 @@ impl Run {
             limits,
             retry,
             executors: 1 + random.below(2),
-            poll: Duration::from_millis(*random.pick(&[1, 3, 10])),
+            poll: Duration::from_millis(*random.pick(&[3, 8, 16])),
             intake: IntakeLimits {
                 messages_max: 1 + random.below(8),
                 bytes_max: *random.pick(&[1, 600, 100_000]),
@@ -188,13 +189,13 @@ impl Run {
             // What is wrong with single organizations may stay: it is theirs alone, and is given up.
             let some = self.random.chance(50);
             if some {
-                shared.troubles.locked_letters.clear();
                 shared.troubles.tables_locked = false;
             } else {
                 shared.troubles.heal();
             }
         }
-        for _ in 0..STEPS_TO_CONVERGE {
+        let (mut progress, mut since) = (0, 0);
+        loop {
             for process in 0..self.processes.len() {
                 if self.processes[process].state == State::Down {
                     self.start(process);
@@ -208,14 +209,18 @@ impl Run {
                 if all_published && done && !shared.any_abandoned() {
                     return checks::ended(&shared, Ending::Converged);
                 }
+                let Tally { events, rejected, jobs, given_up, postponed, split, steps, .. } = shared.tally;
+                let now = events + rejected + jobs + given_up + postponed + split;
+                if now != progress {
+                    (progress, since) = (now, steps);
+                }
+                if steps - since > STEPS_WITHOUT_PROGRESS {
+                    stuck(&mut shared)?;
+                    since = steps;
+                }
             }
             self.step().await?;
         }
-        let shared = self.site.lock();
-        Err(format!(
-            "stuck: after {STEPS_TO_CONVERGE} steps without faults, {:?}",
-            shared.server.rows.letters
-        ))
     }
 
     /// Lets one task go on, or the time.
@@ -397,12 +402,17 @@ impl Run {
         // Nobody gets a lock on rows that somebody has written.
         let free = shared.server.rows_are_free();
         let troubles = &mut shared.troubles;
+        // Not both at once: a letter that cannot be read, and cannot be put off for that either, stops its shard.
+        let is_garbled = letter.is_some_and(|(_, cause)| troubles.unreadable.contains(&cause));
+        let is_locked = letter.is_some_and(|(_, cause)| {
+            letters.iter().any(|(no, of)| *of == cause && troubles.locked_letters.contains(no))
+        });
         let what = match (self.random.below(13), letter) {
             (0 | 12, _) => {
                 troubles.poison(organization);
                 format!("{organization:?} is poisoned")
             }
-            (1, Some((_, cause))) => {
+            (1, Some((_, cause))) if !is_locked => {
                 troubles.make_unreadable(cause);
                 format!("the letters of {cause:?} are garbled")
             }
@@ -410,7 +420,7 @@ impl Run {
                 troubles.lock(organization);
                 format!("the rows of {organization:?} are locked")
             }
-            (3, Some((no, cause))) if free => {
+            (3, Some((no, cause))) if free && !is_garbled => {
                 troubles.lock_letter(no, cause);
                 format!("{no:?} is locked")
             }
@@ -445,6 +455,19 @@ impl Run {
     }
 }
 
+/// Nothing goes on. That is right only where somebody has locked letters, and everything else waits for these:
+/// then they are free from now on.
+fn stuck(shared: &mut Shared) -> Result<(), String> {
+    let (rows, troubles) = (&shared.server.rows, &shared.troubles);
+    let free = rows.letters.values().find(|row| checks::is_free(rows, troubles, row));
+    if free.is_some() || troubles.locked_letters.is_empty() {
+        return Err(format!("stuck: nothing goes on, {free:?} is free, {:?}", rows.letters));
+    }
+    shared.say(0, || "no letter is locked any more".to_owned());
+    shared.troubles.locked_letters.clear();
+    Ok(())
+}
+
 /// Always the same: what is drawn must be drawn from the seed.
 fn pauses() -> Delays {
     Delays::new(Duration::from_millis(1), Duration::from_millis(1))
@@ -458,6 +481,7 @@ async fn step_by_step(
     stop: CancellationToken,
 ) -> Result<(), String> {
     let told = || site.lock().server.jobs_told.get(&actor).copied().unwrap_or(0);
+    let mut pause_ms = 1;
     while !stop.is_cancelled() {
         let before = told();
         let went_on = match executor.step().await {
@@ -474,8 +498,10 @@ async fn step_by_step(
             }
             Err(_) => false,
         };
+        // Growing, as those of the service: workers that are in each other's way must not stay there.
+        pause_ms = if went_on { 1 } else { (pause_ms * 2).min(16) };
         if !went_on {
-            sleep_ms(1).await;
+            sleep_ms(pause_ms).await;
         }
     }
     Ok(())
