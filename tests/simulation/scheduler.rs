@@ -40,8 +40,13 @@ pub(crate) enum Mode {
 }
 
 /// After the faults, in so many steps something must be done, put off or given up. The longest wait of a letter
-/// takes some hundred.
-const STEPS_WITHOUT_PROGRESS: u64 = 5_000;
+/// takes some hundred. Where several shards wait for one, and each of them is looked at all the time by somebody
+/// else, it takes luck to get all the locks, and some thousand.
+const STEPS_WITHOUT_PROGRESS: u64 = 30_000;
+
+/// After so many, letters that somebody has locked are free again, unless anything is left that need not wait
+/// for them.
+const STEPS_UNTIL_UNLOCKED: u64 = 2_000;
 
 /// What happened in a run.
 #[derive(Debug, Clone)]
@@ -214,9 +219,13 @@ impl Run {
                 if now != progress {
                     (progress, since) = (now, steps);
                 }
-                if steps - since > STEPS_WITHOUT_PROGRESS {
-                    stuck(&mut shared)?;
+                if steps - since > STEPS_UNTIL_UNLOCKED && only_locked_letters_are_in_the_way(&shared) {
+                    shared.say(0, || "no letter is locked any more".to_owned());
+                    shared.troubles.locked_letters.clear();
                     since = steps;
+                }
+                if steps - since > STEPS_WITHOUT_PROGRESS {
+                    return Err(format!("stuck: nothing goes on, {:?}", shared.server.rows.letters));
                 }
             }
             self.step().await?;
@@ -455,17 +464,11 @@ impl Run {
     }
 }
 
-/// Nothing goes on. That is right only where somebody has locked letters, and everything else waits for these:
-/// then they are free from now on.
-fn stuck(shared: &mut Shared) -> Result<(), String> {
+/// Whether everything that is left waits, or may, for letters that somebody has locked.
+fn only_locked_letters_are_in_the_way(shared: &Shared) -> bool {
     let (rows, troubles) = (&shared.server.rows, &shared.troubles);
-    let free = rows.letters.values().find(|row| checks::is_free(rows, troubles, row));
-    if free.is_some() || troubles.locked_letters.is_empty() {
-        return Err(format!("stuck: nothing goes on, {free:?} is free, {:?}", rows.letters));
-    }
-    shared.say(0, || "no letter is locked any more".to_owned());
-    shared.troubles.locked_letters.clear();
-    Ok(())
+    !troubles.locked_letters.is_empty()
+        && !rows.letters.values().any(|row| checks::is_free(rows, troubles, row))
 }
 
 /// Always the same: what is drawn must be drawn from the seed.
