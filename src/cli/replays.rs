@@ -204,7 +204,9 @@ async fn follow(config: &Config, store: &Store, replay_no: i64, json: bool) -> R
     }
     if detail.outcome("paused") > 0 {
         let paused = words::count(detail.outcome("paused"), "job");
-        output::note(&format!("not done before their organizations are resumed: {paused}; see `channel-sync status`"));
+        output::note(&format!(
+            "not done before their organizations are resumed: {paused}; see `channel-sync status`"
+        ));
     }
     match detail.outcome("failed") {
         0 => Ok(()),
