@@ -247,6 +247,53 @@ async fn what_was_taken_away_since_does_not_come_back() {
     drop(steps.database);
 }
 
+/// Of a reconcile a part is done; what is left of it waits, or was given up.
+async fn what_a_part_has_taken_away(given_up: bool) {
+    let steps = Steps::with_limits(BatchLimits { writes_max: 2, ..LIMITS }).await;
+    let entries = ["m1", "m2", "m3", "m4"].map(|key| (key, json!(1)));
+    steps.apply([edit("h1", "helios", "equipment", &entries)]).await;
+    steps.apply([edit("c1", "c", "equipment", &[("k", json!(1))])]).await;
+    let old = async |steps: &Steps| {
+        steps.take_in([edit("old", "c", "equipment", &[("k", json!("old")), ("x", json!("old"))])]).await;
+    };
+    steps.failing("c", old).await;
+    steps.take_in([invitation("p1", "helios", "c", "flexible")]).await;
+    let parts = "select after_key, added, removed from letter where kind = 'reconcile'";
+    while !steps.lines(parts).await.starts_with("m1") {
+        steps.executor.step().await.unwrap();
+    }
+    assert_eq!(steps.lines(parts).await, "m1 | 1 | 1\n");
+    if given_up {
+        steps.failing("c", async |_| {}).await;
+    }
+    let old = steps.lines("select idempotency_key from job_view where event_id = 'old'").await;
+    steps.replay(&JobSelection { keys: vec![key(&old)], ..JobSelection::default() }).await;
+    steps.finish_replays().await;
+    if given_up {
+        steps.replay_all().await;
+    }
+    assert_eq!(
+        steps.settings("c").await,
+        "equipment m1 | 1 | helios, equipment m2 | 1 | helios, equipment m3 | 1 | helios, equipment m4 | 1 | helios"
+    );
+    let overtaken = "something newer has written these entries since";
+    assert_eq!(
+        steps.results("old").await,
+        format!("own-change | succeeded | {{\"skipped\": \"{overtaken}\", \"overtaken\": 2}}\n")
+    );
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn what_a_part_has_taken_away_does_not_come_back_while_the_rest_waits() {
+    what_a_part_has_taken_away(false).await;
+}
+
+#[tokio::test]
+async fn what_a_part_has_taken_away_does_not_come_back_where_the_rest_was_given_up() {
+    what_a_part_has_taken_away(true).await;
+}
+
 #[tokio::test]
 async fn a_match_brings_what_the_upstream_has_now_and_flags_set_since_stay() {
     let steps = Steps::with_partners().await;

@@ -9,7 +9,7 @@ with gone as (
         and j.organization_no = k.organization_no
         and j.state::text = k.was
      returning j.cause_no, j.organization_no, j.attempts,
-               j.state = 'succeeded' and j.added + j.changed + j.removed > 0 as had_effect
+               j.added + j.changed + j.removed > 0 as had_effect
 ), added as (
      insert into letter (shard, position, cause_no, event_no, kind, organization_no, weight, replay, attempts_before)
      select (g.organization_no % 16)::smallint,

@@ -1,8 +1,9 @@
 -- What something newer than replays has touched, and the last event that did: in organizations ($1), by events later
 -- than the oldest replay ($2), in one category ($3) or in all: entries, categories (key null), everything (category
 -- null). The organization's own events that took effect; changes of an upstream, and reconciles, that changed
--- something, the first time or when they were done once more. The number of a cause is never less than that of its
--- root event. Indexes: event_organization, job_organization, replay_job_had_effect, change_pkey.
+-- something, the first time or when they were done once more, to the end or in parts. The number of a cause is never
+-- less than that of its root event. Indexes: event_organization, job_organization, letter_organization,
+-- replay_job_had_effect, change_pkey.
 with replay as materialized (
      select * from unnest($1::int[], $2::bigint[], $3::text[]) r (organization_no, event_no, category)
 )
@@ -37,7 +38,12 @@ select r.organization_no, c.category, entry.key, max(c.event_no)
          from job d
         where d.organization_no = r.organization_no
           and d.cause_no > r.event_no
-          and d.state = 'succeeded'
+          and d.added + d.changed + d.removed > 0
+       union all
+       select d.cause_no
+         from letter d
+        where d.organization_no = r.organization_no
+          and d.cause_no > r.event_no
           and d.added + d.changed + d.removed > 0
        union all
        select d.cause_no
