@@ -390,7 +390,8 @@ pub fn work(world: &mut World, catalogue: &Catalogue, mut batch: Batch) -> Done 
     let mut letters = std::mem::take(&mut batch.letters);
     letters.sort_by_key(Letter::turn);
     let parts = parts(world, catalogue, &batch.plan, &letters);
-    let mut desk = Desk { world, catalogue, batch, parts, reached: HashMap::new(), done: Done::default() };
+    let (reached, changed) = (HashMap::new(), HashSet::new());
+    let mut desk = Desk { world, catalogue, batch, parts, reached, changed, done: Done::default() };
     for letter in letters {
         if desk.batch.numbers.len() < numbers_for(desk.world, catalogue, &desk.batch.plan, &letter) {
             desk.done.stopped = true;
@@ -429,6 +430,8 @@ struct Desk<'a> {
     parts: HashMap<LetterNo, Part>,
     /// The last member that a letter of an upstream to a shard has reached, where it was cut.
     reached: HashMap<(OrganizationNo, Shard), Option<OrganizationNo>>,
+    /// Organizations that this batch has changed so far.
+    changed: HashSet<OrganizationNo>,
     /// What was done so far; `left` are those with a letter left, or added, at the place reached so far.
     done: Done,
 }
@@ -444,7 +447,11 @@ impl Desk<'_> {
         let finished = match letter.work.organization() {
             None => self.sync_shard(&letter),
             Some(organization) => {
+                // A reconcile goes by what was loaded of the upstream's entries, and of what was declined of them.
+                let reads_what_is_new = matches!(&letter.work, Work::Reconcile(reconcile)
+                    if self.changed.contains(&reconcile.upstream));
                 let upstream_is_behind = self.batch.waiting.contains(&no)
+                    || reads_what_is_new
                     || letter.reads().is_some_and(|upstream| self.done.left.contains(&upstream));
                 let can_run = *self.batch.plan.share(no) != Share::Nothing
                     && !self.is_held(organization)
@@ -776,6 +783,7 @@ impl Desk<'_> {
         mut entries: Vec<(Key, Effect)>,
     ) {
         let Job { cause, organization, event, .. } = job;
+        self.changed.insert(organization);
         let about = self.catalogue.get(category);
         let all = entries.len() as i64;
         let added = entries.iter().filter(|(_, effect)| matches!(effect, Effect::Added(_))).count() as i64;
