@@ -84,11 +84,13 @@ impl Fault {
             Self::ReplicaKilled => (30, 200),
             Self::ReplicasRolled | Self::SessionsTerminated => (2, 20),
             Self::QueueDeleted => (1, 10),
-            Self::BrokerKilled | Self::PostgresRestarted | Self::PostgresKilled => (1, 5),
+            // RabbitMQ 3.10 was seen to come back from this with a quorum queue that elected no leader for minutes:
+            // nothing that a short run should depend on.
+            Self::BrokerKilled => (0, 5),
+            Self::BrokerRestarted | Self::PostgresRestarted | Self::PostgresKilled => (1, 5),
             Self::ConnectionsClosed => (1, 5),
             Self::BrokerHangs | Self::RowsHeld => (1, 3),
             // Each takes seconds, and a test has the like of it.
-            Self::BrokerRestarted => (0, 5),
             Self::MemoryAlarm | Self::PostgresShutImmediately => (0, 3),
             Self::TransactionForgotten => (0, 3),
         }
