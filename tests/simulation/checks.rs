@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use channel_sync::domain::catalogue::{Catalogue, Reach};
+use channel_sync::domain::catalogue::{Catalogue, CategoryId, Reach};
 use channel_sync::domain::decide::{Counts, Displaced, lock_holder};
 use channel_sync::domain::mailbox::{
     Done, FoundWrong, JobDone, JobKind, JobPart, LetterNo, Progress, Recipients, Verdict, Work,
 };
 use channel_sync::domain::partnership::Mode;
-use channel_sync::domain::setting::{Change, Place, ValueId};
+use channel_sync::domain::setting::{Change, Edit, Place, ValueId};
+use channel_sync::domain::world::Writes;
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position};
 use channel_sync::store::StoreError;
 use channel_sync::store::batch::{Attempts, decides_on_partnerships};
@@ -69,6 +70,7 @@ pub(crate) fn saved<'a>(
     seen: &BTreeSet<LetterNo>,
     paused: &BTreeSet<Option<OrganizationNo>>,
     done: &'a Done,
+    writes: &Writes,
     attempts: &Attempts,
 ) -> Result<Vec<Saved<'a>>, String> {
     let in_order = in_order(rows, done)?;
@@ -97,12 +99,9 @@ pub(crate) fn saved<'a>(
         }
         let is_its_own = letter.organization().is_some();
         if let (Saved::Job(_), true) = (one, is_its_own)
-            && attempts.get(&key).copied().unwrap_or(0) != letter.attempts
+            && attempts.get(&key).copied().unwrap_or(0) != letter.attempts_before + letter.attempts
         {
-            return Err(format!(
-                "the job {key:?} was tried {} times, and tells {attempts:?}",
-                letter.attempts
-            ));
+            return Err(format!("the job {key:?} was tried otherwise than {attempts:?} tells: {letter:?}"));
         }
         let turn = (letter.letter.position, letter.cause());
         if last.insert(organization, turn).is_some_and(|before| before >= turn) {
@@ -132,7 +131,7 @@ pub(crate) fn saved<'a>(
                 ));
             }
         }
-        if let Some(change) = rows.changes.get(&ChangeNo(cause.0)) {
+        if let Some(change) = rows.changes.get(&ChangeNo(cause.0)).filter(|_| !letter.letter.replay) {
             let earlier = rows.jobs.range(..=(CauseNo(i64::MAX), OrganizationNo(i32::MAX))).rev();
             let later = earlier
                 .take_while(|((other, _), _)| *other > cause)
@@ -153,7 +152,59 @@ pub(crate) fn saved<'a>(
             }
         }
     }
+    replays_yield(catalogue, rows, &in_order, writes)?;
     Ok(in_order.into_iter().map(|(_, one)| one).collect())
+}
+
+/// Where an organization's jobs in a batch are all replays, they overwrite nothing newer: no entry that was
+/// written by a later event, and none that a later event of its own has named; but for locked categories, which
+/// follow the upstream.
+///
+/// # Errors
+/// Says what was overwritten.
+fn replays_yield(
+    catalogue: &Catalogue,
+    rows: &Rows,
+    in_order: &[(&LetterRow, Saved<'_>)],
+    writes: &Writes,
+) -> Result<(), String> {
+    if !in_order.iter().any(|(letter, _)| letter.letter.replay) {
+        return Ok(());
+    }
+    // The last root event of each organization's replays; none where it has other jobs too.
+    let mut replayed: BTreeMap<OrganizationNo, Option<EventNo>> = BTreeMap::new();
+    for (letter, one) in in_order {
+        let event = letter.letter.replay.then_some(letter.letter.event);
+        let last = replayed.entry(one.key().1).or_insert(event);
+        *last = last.zip(event).map(|(last, event)| last.max(event));
+    }
+    let world = rows.world();
+    let put = writes.entries_put.iter().map(|(address, entry)| (address, Some(entry)));
+    for (address, entry) in put.chain(writes.entries_removed.iter().map(|address| (address, None))) {
+        let (organization, category, key) = address;
+        let Some(Some(event)) = replayed.get(organization) else { continue };
+        if lock_holder(&world, catalogue, *organization, *category).is_some() {
+            continue;
+        }
+        let before = rows.settings.get(address);
+        if before.map(|before| before.value) == entry.map(|entry| entry.value) {
+            continue;
+        }
+        if before.is_some_and(|before| before.written_by > *event) {
+            return Err(format!("a replay of {event:?} overwrites {before:?} at {address:?} by {entry:?}"));
+        }
+        let names = |(_, one, edit): &(EventNo, CategoryId, &Edit)| {
+            one == category
+                && match edit {
+                    Edit::Changes(changes) => changes.iter().any(|(one, _)| one == key),
+                    Edit::Snapshot { .. } => true,
+                }
+        };
+        if let Some((_, _, edit)) = rows.own_edits(*organization, *event).find(names) {
+            return Err(format!("a replay of {event:?} writes {entry:?} at {address:?}, after {edit:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// What a batch did, each with its letter as it was before, in the order of letters: that is the order in which
@@ -401,6 +452,11 @@ impl<'a> Oracle<'a> {
             match run {
                 Run::Job(job) => self.run(job)?,
                 Run::Part(part) => self.run_part(part)?,
+                Run::Replayed(_, cause, organization) => {
+                    let here = self.cause(*cause)?;
+                    let organization = self.model.organization(self.names[organization]);
+                    self.model.replay_cause(here, organization);
+                }
             }
         }
         self.take_away_what_waits()?;

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use channel_sync::contract::{Envelope, Event};
 use channel_sync::domain::catalogue::{Catalogue, Reach};
+use channel_sync::domain::decide::Counts;
 use channel_sync::domain::mailbox::{
-    Batch, Done, FollowUp, JobKind, JobPart, Letter, LetterNo, Progress, Recipients, Verdict, Work,
+    Batch, Done, FollowUp, JobDone, JobKind, JobPart, Letter, LetterNo, Progress, Recipients, Verdict, Work,
     numbers_needed,
 };
 use channel_sync::domain::partnership::Mode;
@@ -165,6 +166,11 @@ impl Server {
         !in_the_way
     }
 
+    /// Whether nobody has locked a shard.
+    fn is_free(&self, shard: Shard) -> bool {
+        self.open.values().all(|open| open.shards.iter().all(|(locked, _)| *locked != shard))
+    }
+
     fn mine(&mut self, no: u64) -> &mut Open {
         self.open.get_mut(&no).unwrap()
     }
@@ -246,6 +252,43 @@ impl Shared {
         let due: Vec<(u64, End)> = self.server.open.iter().filter_map(due).collect();
         for (no, end) in due {
             self.end(no, end);
+        }
+    }
+
+    /// A job that may be replayed: one that was given up, where there is one and `given_up` says so, or one
+    /// that is recomputed.
+    pub(crate) fn replayable(&self, given_up: bool) -> Vec<(CauseNo, OrganizationNo)> {
+        let jobs = || self.server.rows.jobs.iter();
+        let of = |(key, _): (&(CauseNo, OrganizationNo), &Arc<JobRow>)| *key;
+        let failed: Vec<_> = jobs().filter(|(_, job)| job.done.is_none()).map(of).collect();
+        if given_up {
+            return failed;
+        }
+        let is_recomputed = |job: &JobDone| matches!(job.kind, JobKind::SyncChange | JobKind::Reconcile);
+        jobs().filter(|(_, job)| job.done.as_ref().is_some_and(is_recomputed)).map(of).collect()
+    }
+
+    /// Sends a job once more, as the replayer does: in a transaction that has its shard alone. False where
+    /// somebody works there.
+    pub(crate) fn replay(&mut self, key: (CauseNo, OrganizationNo)) -> bool {
+        if !self.server.is_free(key.1.shard()) {
+            return false;
+        }
+        self.tally.replayed += 1;
+        self.say(0, || format!("the job {key:?} is sent once more"));
+        let (letter, no, now) = (self.server.letter(), self.server.job(), self.now);
+        self.server.rows_mut().replay(key, letter, now);
+        self.server.history.push(Run::Replayed(no, key.0, key.1));
+        true
+    }
+
+    /// A job that waits for its next attempt is due now, by the replayer too, and where nobody works there.
+    pub(crate) fn retry_now(&mut self, no: LetterNo) {
+        let now = self.now;
+        let Some(row) = self.server.rows.letters.get(&no).map(Arc::clone) else { return };
+        if row.attempts > 0 && self.server.is_free(row.shard()) {
+            let row = LetterRow { run_at: now, ..LetterRow::clone(&row) };
+            self.server.rows_mut().letters.insert(no, Arc::new(row));
         }
     }
 
@@ -465,15 +508,16 @@ impl Transaction {
                 Work::OwnChange { edit, .. } => edit.len() as i64,
                 _ => 1,
             };
-            let letter = new_letter(shared.server.letter(), Position(no.0), no, work, weight);
+            let letter = new_letter(shared.server.letter(), Position(no.0), no, work.clone(), weight);
             let (now, actor) = (shared.server.open[&self.no].began, self.memory.actor);
             shared.say(actor, || format!("adds the event {no:?}, {:?}", identity.1));
             let open = shared.server.mine(self.no);
             open.keys.insert(Key::Event(identity.clone()));
             let (content, values) = (envelope.content, envelope.values.clone());
-            open.effects.push(Effect::EventAdded(Arc::new(EventRow { no, identity, content, values })));
+            let event = EventRow { no, identity, content, work, values };
+            open.effects.push(Effect::EventAdded(Arc::new(event)));
             if !ignored {
-                let row = LetterRow { letter, attempts: 0, run_at: now };
+                let row = LetterRow { letter, attempts: 0, attempts_before: 0, run_at: now };
                 open.effects.push(Effect::LetterAdded(Arc::new(row)));
             }
             let one = if ignored { intake::Taken::Ignored(no) } else { intake::Taken::Accepted(no) };
@@ -668,8 +712,10 @@ impl DatabaseTransaction for Transaction {
                     break;
                 }
                 begun = true;
-                if let (Some(organization), 1..) = (row.organization(), row.attempts) {
-                    taken.attempts.insert((cause, organization), row.attempts);
+                if let (Some(organization), attempts @ 1..) =
+                    (row.organization(), row.attempts_before + row.attempts)
+                {
+                    taken.attempts.insert((cause, organization), attempts);
                 }
                 taken.letters.push(row.letter.clone());
             }
@@ -705,6 +751,13 @@ impl DatabaseTransaction for Transaction {
             let rows = self.memory.site.lock().server.view(self.no);
             form_batch(&rows, locked, letters, held, &readable)
         };
+        if batch.letters.iter().any(|letter| letter.replay) {
+            self.statement("look what is newer").await?;
+            let rows = self.memory.site.lock().server.view(self.no);
+            let replays = batch.letters.iter().filter(|letter| letter.replay);
+            let overtaken = replays.filter_map(|letter| Some((letter.no, rows.overtaken(letter)?)));
+            batch.overtaken = overtaken.collect();
+        }
         let mut world = World::default();
         self.statement("load partnerships").await?;
         let parties = Parties::of(&batch.letters);
@@ -773,7 +826,7 @@ impl DatabaseTransaction for Transaction {
         let poisoned = written.into_iter().find(|one| shared.troubles.poisoned.contains(one));
         let rows = shared.server.view(self.no);
         let Open { seen, paused, .. } = &shared.server.open[&self.no];
-        let saved = checks::saved(catalogue, &rows, seen, paused, done, attempts);
+        let saved = checks::saved(catalogue, &rows, seen, paused, done, writes, attempts);
         let work_done = match saved {
             Ok(in_order) => in_order,
             Err(wrong) => {
@@ -804,7 +857,8 @@ impl DatabaseTransaction for Transaction {
             };
             let no = shared.server.letter();
             let letter = new_letter(no, new.position, new.event, work, weight);
-            let row = LetterRow { letter, attempts: 0, run_at: began };
+            let letter = Letter { replay: new.replay, ..letter };
+            let row = LetterRow { letter, attempts: 0, attempts_before: 0, run_at: began };
             effects.push(Effect::LetterAdded(Arc::new(row)));
         }
         effects.extend(done.letters_cut.iter().cloned().map(Effect::LetterCut));
@@ -813,7 +867,9 @@ impl DatabaseTransaction for Transaction {
             effects.push(match one {
                 checks::Saved::Job(job) => {
                     let (cause, organization, done) = (job.cause, job.organization, Some(job.clone()));
-                    Effect::JobAdded(Arc::new(JobRow { cause, organization, no, done }))
+                    let attempts = attempts.get(&(cause, organization)).copied().unwrap_or(0) + 1;
+                    let counts = job.counts;
+                    Effect::JobAdded(Arc::new(JobRow { cause, organization, no, attempts, counts, done }))
                 }
                 checks::Saved::Part(part, through) => {
                     let JobPart { cause, organization, displaced } = part.clone();
@@ -921,7 +977,13 @@ impl DatabaseTransaction for Transaction {
                     all.push(Blamed::Postponed { organization, delay_ms });
                 }
                 AfterFailure::GiveUp => {
-                    let job = JobRow { cause, organization, no: shared.server.job(), done: None };
+                    let (no_of_job, done) = (shared.server.job(), None);
+                    let attempts = row.attempts_before + row.attempts + 1;
+                    let counts = match &row.letter.progress {
+                        Progress::Entries { counts, .. } => *counts,
+                        Progress::NotBegun | Progress::Members { .. } => Counts::default(),
+                    };
+                    let job = JobRow { cause, organization, no: no_of_job, attempts, counts, done };
                     let gone = [Effect::JobAdded(Arc::new(job)), Effect::LetterRemoved(no)];
                     shared.server.mine(self.no).effects.extend(gone);
                     all.push(Blamed::GivenUp { organization });
@@ -984,7 +1046,7 @@ impl Transaction {
             let to = Recipients::One(organization);
             let work = Work::SyncChange { change: Arc::clone(change), to };
             let letter = new_letter(no, row.letter.position, row.letter.event, work, weight);
-            let row = LetterRow { letter, attempts: 0, run_at: began };
+            let row = LetterRow { letter, attempts: 0, attempts_before: 0, run_at: began };
             shared.server.mine(self.no).effects.push(Effect::LetterAdded(Arc::new(row)));
             into.push((no, organization));
         }

@@ -31,6 +31,8 @@ pub(crate) struct Rates {
     pub(crate) disconnects: usize,
     /// Of the steps: an organization, a letter or all tables are locked, poisoned, paused, or free of it again.
     pub(crate) troubles: usize,
+    /// Of the steps: a job is sent once more, one that was given up most often. No fault, but as rare.
+    pub(crate) replays: usize,
 }
 
 impl Rates {
@@ -46,6 +48,7 @@ impl Rates {
             stops: *random.pick(&[0, 0, 2]),
             disconnects: *random.pick(&[0, 0, 3, 10]),
             troubles: *random.pick(&[0, 10, 40]),
+            replays: *random.pick(&[0, 0, 4, 15]),
         }
     }
 
@@ -62,6 +65,7 @@ impl Rates {
             stops: 0,
             disconnects: 0,
             troubles: 0,
+            replays: 0,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! real ones may, in interleavings that are drawn from a seed.
 //!
 //! A run needs no server and takes some milliseconds. Its processes take in messages, work letters off, die, lose
-//! their links and start anew, while organizations are poisoned, locked and paused. In safety mode that goes on
+//! their links and start anew, while organizations are poisoned, locked and paused, and jobs are replayed. In safety mode that goes on
 //! to the end; in liveness mode the faults stop, and everything must come to an end. What must hold is in
 //! [`checks`]: nothing lost, nothing done twice, each organization's jobs in order, and the same outcome as
 //! the pure model's. Batches have room for few entries in some runs, so that jobs are cut, and for all in others.
@@ -90,9 +90,9 @@ fn run_all(seeds: Range<u64>, mode: Mode) -> Totals {
 /// Everything that a run is about happened: else it would prove nothing.
 fn assert_eventful(totals: &Totals) {
     let Tally { events, rejected, jobs, given_up, postponed, split, .. } = totals.tally;
-    let Tally { cut_by_members, cut_by_entries, .. } = totals.tally;
+    let Tally { cut_by_members, cut_by_entries, replayed, .. } = totals.tally;
     let Tally { rolled_back, crashes, stops, redelivered, lost_calls, unanswered_commits, .. } = totals.tally;
-    let work = [events, rejected, jobs, given_up, postponed, cut_by_members, cut_by_entries];
+    let work = [events, rejected, jobs, given_up, postponed, cut_by_members, cut_by_entries, replayed];
     let faults = [rolled_back, crashes, stops, redelivered, lost_calls, unanswered_commits];
     let least = work.iter().chain(&faults).chain(&totals.kinds).min();
     assert!(split >= 5 && least >= Some(&20), "{:?}, jobs {:?}", totals.tally, totals.kinds);

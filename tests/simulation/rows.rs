@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use channel_sync::domain::catalogue::{Catalogue, CategoryId};
-use channel_sync::domain::decide::{Displaced, reaching_rule};
+use channel_sync::domain::decide::{Counts, Displaced, reaching_rule};
 use channel_sync::domain::mailbox::{
     Cut, JobDone, Letter, LetterNo, Progress, Recipients, Reconcile, Verdict, Work, members,
 };
 use channel_sync::domain::partnership::{Mode, Partnership};
-use channel_sync::domain::setting::{Change, Entry, Key, Place, ValueId};
+use channel_sync::domain::replay::{Overtaken, Touched};
+use channel_sync::domain::setting::{Change, Edit, Entry, Key, Place, ValueId};
 use channel_sync::domain::world::{Declined, LastChange, Reached, World, Writes};
 use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
 use channel_sync::store::intake::Identity;
@@ -25,6 +26,8 @@ pub(crate) struct EventRow {
     pub(crate) no: EventNo,
     pub(crate) identity: Identity,
     pub(crate) content: [u8; 32],
+    /// What it asks for.
+    pub(crate) work: Work,
     pub(crate) values: BTreeMap<ValueId, String>,
 }
 
@@ -33,6 +36,8 @@ pub(crate) struct EventRow {
 pub(crate) struct LetterRow {
     pub(crate) letter: Letter,
     pub(crate) attempts: i32,
+    /// Where it is a replay: how often its job was tried before.
+    pub(crate) attempts_before: i32,
     /// In milliseconds of the simulated clock.
     pub(crate) run_at: i64,
 }
@@ -73,8 +78,15 @@ pub(crate) struct JobRow {
     pub(crate) organization: OrganizationNo,
     /// In the order in which they were done, as far as one may depend on the other.
     pub(crate) no: i64,
+    pub(crate) attempts: i32,
+    /// What it came to, or where it was given up, what its parts did until then.
+    pub(crate) counts: Counts,
     /// None where it was given up.
     pub(crate) done: Option<JobDone>,
+}
+
+fn changed(counts: &Counts) -> bool {
+    counts.added + counts.changed + counts.removed > 0
 }
 
 /// A part of a job that was not done yet.
@@ -95,6 +107,8 @@ pub(crate) struct PartRow {
 pub(crate) enum Run {
     Job(Arc<JobRow>),
     Part(Arc<PartRow>),
+    /// It was sent once more, as a replay.
+    Replayed(i64, CauseNo, OrganizationNo),
 }
 
 impl Run {
@@ -102,6 +116,7 @@ impl Run {
         match self {
             Self::Job(job) => job.no,
             Self::Part(part) => part.no,
+            Self::Replayed(no, ..) => *no,
         }
     }
 }
@@ -135,6 +150,8 @@ pub(crate) struct Rows {
     pub(crate) jobs: BTreeMap<(CauseNo, OrganizationNo), Arc<JobRow>>,
     pub(crate) changes: BTreeMap<ChangeNo, Arc<Change>>,
     pub(crate) reconciles: BTreeMap<ChangeNo, Reconcile>,
+    /// Jobs that changed something before they were replayed.
+    pub(crate) had_effect: BTreeSet<(CauseNo, OrganizationNo)>,
     pub(crate) verdicts: BTreeMap<EventNo, Verdict>,
     pub(crate) settings: BTreeMap<(OrganizationNo, CategoryId, Key), Entry>,
     pub(crate) declined: BTreeMap<Declined, EventNo>,
@@ -323,6 +340,102 @@ impl Rows {
         entries.sort_by_key(|(category, key, _)| (catalogue.name(*category), Key::clone(key)));
         entries.truncate(usize::try_from(part.entries_max).unwrap_or(usize::MAX));
         entries
+    }
+
+    /// What is newer than a letter that is a replay, as the statement `touched_load` finds it.
+    pub(crate) fn overtaken(&self, letter: &Letter) -> Option<Overtaken> {
+        let organization = letter.work.organization()?;
+        let its_category = match &letter.work {
+            Work::OwnChange { category, .. } => Some(*category),
+            Work::SyncChange { change, .. } => Some(change.category),
+            Work::Reconcile(_) => None,
+            Work::PartnershipChange { .. } => return None,
+        };
+        let counts = |category| its_category.is_none_or(|its| its == category);
+        let mut touched = Touched::default();
+        for (event, category, edit) in self.own_edits(organization, letter.event) {
+            match edit {
+                Edit::Changes(changes) if counts(category) => {
+                    changes.iter().for_each(|(key, _)| touched.touch(category, Key::clone(key), event));
+                }
+                Edit::Snapshot { .. } if counts(category) => touched.touch_category(category, event),
+                Edit::Changes(_) | Edit::Snapshot { .. } => {}
+            }
+        }
+        let jobs = self.jobs.iter().filter(|(_, job)| changed(&job.counts)).map(|(key, _)| *key);
+        let parts = self.letters.values().filter_map(|row| match &row.letter.progress {
+            Progress::Entries { counts, .. } if changed(counts) => Some((row.cause(), row.organization()?)),
+            _ => None,
+        });
+        for (cause, one) in jobs.chain(parts).chain(self.had_effect.iter().copied()) {
+            let change_no = ChangeNo(cause.0);
+            if one != organization || cause.0 <= letter.event.0 {
+                continue;
+            }
+            if let Some(change) = self.changes.get(&change_no)
+                && change.event > letter.event
+                && counts(change.category)
+            {
+                let keys = change.entries.iter().map(|(key, _)| Key::clone(key));
+                keys.for_each(|key| touched.touch(change.category, key, change.event));
+            }
+            if let Some(reconcile) = self.reconciles.get(&change_no)
+                && reconcile.event > letter.event
+            {
+                touched.touch_everything(reconcile.event);
+            }
+        }
+        Some(Overtaken::since(letter.event, Arc::new(touched)))
+    }
+
+    /// What the organization's own events said that came after one and took effect.
+    pub(crate) fn own_edits(
+        &self,
+        organization: OrganizationNo,
+        after: EventNo,
+    ) -> impl Iterator<Item = (EventNo, CategoryId, &Edit)> {
+        let took_effect = move |event: &&Arc<EventRow>| {
+            let verdict = self.verdicts.get(&event.no);
+            let job = self.jobs.get(&(event.no.into(), organization));
+            event.no > after
+                && verdict.is_none_or(|verdict| *verdict == Verdict::Applied)
+                && job.is_some_and(|job| job.done.as_ref().is_some_and(|done| !done.rejected))
+        };
+        self.events.values().filter(took_effect).filter_map(move |event| match &event.work {
+            Work::OwnChange { organization: one, category, edit, .. } if *one == organization => {
+                Some((event.no, *category, edit))
+            }
+            _ => None,
+        })
+    }
+
+    /// Turns the row of a job into a letter again, as the statement `replay_send_jobs` does.
+    pub(crate) fn replay(&mut self, key: (CauseNo, OrganizationNo), no: LetterNo, now: i64) {
+        let (cause, organization) = key;
+        let Some(job) = self.jobs.remove(&key) else { return };
+        if changed(&job.counts) {
+            self.had_effect.insert(key);
+        }
+        let change_no = ChangeNo(cause.0);
+        let (event, work, weight) = if let Some(change) = self.changes.get(&change_no) {
+            let (change, to) = (Arc::clone(change), Recipients::One(organization));
+            (change.event, Work::SyncChange { change: Arc::clone(&change), to }, change.entries.len())
+        } else if let Some(reconcile) = self.reconciles.get(&change_no) {
+            let both = [reconcile.upstream, reconcile.downstream];
+            let entries = self.settings.keys().filter(|(one, ..)| both.contains(one)).count();
+            (reconcile.event, Work::Reconcile(*reconcile), entries)
+        } else {
+            let event = self.events.values().find(|event| CauseNo::from(event.no) == cause).unwrap();
+            let weight = match &event.work {
+                Work::OwnChange { edit, .. } => edit.len(),
+                _ => 1,
+            };
+            (event.no, event.work.clone(), weight)
+        };
+        let (position, progress, weight) = (Position(event.0), Progress::NotBegun, weight as i64);
+        let letter = Letter { no, position, event, work, replay: true, progress, weight };
+        let row = LetterRow { letter, attempts: 0, attempts_before: job.attempts, run_at: now };
+        self.letters.insert(no, Arc::new(row));
     }
 
     /// Everything, for comparisons.

@@ -186,14 +186,17 @@ impl Run {
 
     /// The faults stop; everything must come to an end.
     async fn converge(&mut self) -> Result<(), String> {
+        let some_stays = self.random.chance(50);
+        // In the end everything that was given up is replayed, or nothing.
+        let mut to_replay = self.random.chance(50);
+        let replays = to_replay;
         {
             let mut shared = self.site.lock();
             shared.say(0, || "the faults stop".to_owned());
             shared.rates = Rates::none();
             shared.server.rows_mut().paused.clear();
             // What is wrong with single organizations may stay: it is theirs alone, and is given up.
-            let some = self.random.chance(50);
-            if some {
+            if some_stays {
                 shared.troubles.tables_locked = false;
             } else {
                 shared.troubles.heal();
@@ -212,7 +215,16 @@ impl Run {
                 shared.queue.notice_the_dead();
                 let done = shared.queue.is_empty() && shared.server.rows.letters.is_empty();
                 if all_published && done && !shared.any_abandoned() {
-                    return checks::ended(&shared, Ending::Converged);
+                    let given_up = shared.replayable(true);
+                    if !std::mem::take(&mut to_replay) || given_up.is_empty() {
+                        if replays && !some_stays && !given_up.is_empty() {
+                            return Err(format!("nothing is wrong any more, and yet {given_up:?} failed"));
+                        }
+                        return checks::ended(&shared, Ending::Converged);
+                    }
+                    for job in given_up {
+                        to_replay |= !shared.replay(job);
+                    }
                 }
                 let Tally { events, rejected, jobs, given_up, postponed, split, steps, .. } = shared.tally;
                 let now = events + rejected + jobs + given_up + postponed + split;
@@ -381,6 +393,25 @@ impl Run {
         }
         if self.happens(rates.troubles) {
             self.trouble();
+        }
+        if self.happens(rates.replays) {
+            self.replay();
+        }
+    }
+
+    /// Somebody sends a job once more: one that was given up, or not.
+    fn replay(&mut self) {
+        let mut shared = self.site.lock();
+        if self.random.chance(10) {
+            let letters: Vec<_> = shared.server.rows.letters.keys().copied().collect();
+            if !letters.is_empty() {
+                shared.retry_now(*self.random.pick(&letters));
+            }
+            return;
+        }
+        let jobs = shared.replayable(self.random.chance(70));
+        if !jobs.is_empty() {
+            shared.replay(*self.random.pick(&jobs));
         }
     }
 

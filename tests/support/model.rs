@@ -125,6 +125,8 @@ pub(crate) struct Model {
     displaced: HashMap<(CauseNo, OrganizationNo), Vec<Displaced>>,
     /// Letters whose jobs failed and were given up, in the order in which they were.
     pub(crate) given_up: Vec<Letter>,
+    /// Letters whose jobs were given up and then replayed: what parts of these changed counts still.
+    given_up_before: Vec<Letter>,
     /// Jobs that were done and then replayed: what they changed counts still.
     done_before: Vec<JobDone>,
     organizations: Vec<String>,
@@ -152,6 +154,7 @@ impl Model {
             writes_max: None,
             displaced: HashMap::new(),
             given_up: Vec::new(),
+            given_up_before: Vec::new(),
             done_before: Vec::new(),
             organizations: Vec::new(),
             values: Vec::new(),
@@ -601,6 +604,7 @@ impl Model {
 
     /// Puts the letter of a job that was given up back into its mailbox, as a replay.
     pub(crate) fn replay(&mut self, letter: Letter) -> LetterNo {
+        self.given_up_before.push(letter.clone());
         let no = self.put_letter(Position(letter.event.0), letter.event, letter.work);
         self.letters.get_mut(&no).unwrap().replay = true;
         no
@@ -624,10 +628,48 @@ impl Model {
         no
     }
 
+    /// Puts the letter of a job back into its mailbox, as a replay; whether the job was given up or done.
+    pub(crate) fn replay_cause(&mut self, cause: CauseNo, organization: OrganizationNo) -> LetterNo {
+        let is_its = |job: &JobDone| (job.cause, job.organization) == (cause, organization);
+        let (gone, left) = std::mem::take(&mut self.jobs).into_iter().partition(is_its);
+        self.jobs = left;
+        let gone: Vec<JobDone> = gone;
+        self.done_before.extend(gone);
+        let (change_no, event_no) = (ChangeNo(cause.0), EventNo(cause.0));
+        let (event, work) = if let Some(change) = self.changes.get(&change_no) {
+            let to = Recipients::One(organization);
+            (change.event, Work::SyncChange { change: Arc::new(change.clone()), to })
+        } else if let Some(reconcile) = self.reconciles.get(&change_no) {
+            (reconcile.event, Work::Reconcile(*reconcile))
+        } else {
+            let event = self.events[&event_no].event.clone();
+            (event_no, self.own_work(&event).expect("an event that asks for something"))
+        };
+        let no = self.put_letter(Position(event.0), event, work);
+        self.letters.get_mut(&no).unwrap().replay = true;
+        no
+    }
+
     /// What is newer than a letter that is a replay: what `touched_load` finds in the database.
     fn overtaken(&self, letter: &Letter) -> Overtaken {
         let mut touched = Touched::default();
         let organization = letter.work.organization().expect("a replay goes to one organization");
+        // What parts of jobs have done counts, whatever becomes of the rest.
+        let parts = self.letters.values().chain(&self.given_up).chain(&self.given_up_before);
+        for part in parts.filter(|part| part.work.organization() == Some(organization)) {
+            let Progress::Entries { counts, .. } = part.progress else { continue };
+            if part.event <= letter.event || counts.added + counts.changed + counts.removed == 0 {
+                continue;
+            }
+            match &part.work {
+                Work::SyncChange { change, .. } => {
+                    let keys = change.entries.iter().map(|(key, _)| Key::clone(key));
+                    keys.for_each(|key| touched.touch(change.category, key, part.event));
+                }
+                Work::Reconcile(_) => touched.touch_everything(part.event),
+                Work::OwnChange { .. } | Work::PartnershipChange { .. } => {}
+            }
+        }
         let done = self
             .jobs
             .iter()
