@@ -326,6 +326,9 @@ pub struct Done {
     pub verdicts: Vec<(EventNo, Verdict)>,
     /// Organizations that have a letter left in the mailbox, or got one: whatever comes behind waits for it.
     pub left: HashSet<OrganizationNo>,
+    /// Those of whom something was left only since others had taken the room. What took it may have had to wait,
+    /// after all: then they must not wait for that.
+    pub crowded_out: HashSet<OrganizationNo>,
     /// Whether it ended before the last letter, since too few numbers were left.
     pub stopped: bool,
 }
@@ -453,9 +456,12 @@ impl Desk<'_> {
                 let upstream_is_behind = self.batch.waiting.contains(&no)
                     || reads_what_is_new
                     || letter.reads().is_some_and(|upstream| self.done.left.contains(&upstream));
-                let can_run = *self.batch.plan.share(no) != Share::Nothing
-                    && !self.is_held(organization)
-                    && !upstream_is_behind;
+                let may_run = !self.is_held(organization) && !upstream_is_behind;
+                let has_room = *self.batch.plan.share(no) != Share::Nothing;
+                if may_run && !has_room {
+                    self.done.crowded_out.insert(organization);
+                }
+                let can_run = may_run && has_room;
                 let finished = can_run && self.do_for_one(&letter);
                 if !finished {
                     self.leave(organization, &letter);
@@ -627,6 +633,9 @@ impl Desk<'_> {
             let may_reach = may_reach(self.world, change, downstream);
             if Some(downstream) > last {
                 if may_reach {
+                    if last.is_none() && !self.is_held(downstream) {
+                        self.done.crowded_out.insert(downstream);
+                    }
                     self.done.left.insert(downstream);
                     weight += all;
                     finished = false;

@@ -151,6 +151,7 @@ impl<D: Database> Executor<D> {
             retry: &self.retry,
             shards: locked.shards,
             held: locked.held,
+            crowded_out: HashSet::new(),
             attempts: Attempts::new(),
             traces: HashMap::new(),
             room: self.limits.writes_max,
@@ -160,7 +161,9 @@ impl<D: Database> Executor<D> {
         };
         let share = |limit: usize| (limit / batch.shards.len()).max(1) as i64;
         let limits = (share(self.limits.letters_max), share(self.limits.writes_max));
-        while let Some(letters) = batch.take(limits, care).await? {
+        loop {
+            let held = batch.held.len();
+            let Some(letters) = batch.take(limits, care).await? else { break };
             match care {
                 Care::Quick => batch.do_all(letters).await?,
                 Care::Thorough => batch.do_in_parts(letters).await?,
@@ -168,7 +171,12 @@ impl<D: Database> Executor<D> {
             if batch.step.went_on() {
                 break;
             }
-            // All of these wait for something; what comes behind them may not.
+            // All of these wait for something; what comes behind them may not, nor who had no room beside them.
+            let crowded_out = std::mem::take(&mut batch.crowded_out);
+            batch.held.retain(|organization| !crowded_out.contains(organization));
+            if batch.held.len() == held {
+                break;
+            }
         }
         let OpenBatch { transaction, step, done, blamed, traces, .. } = batch;
         if step.went_on() {
@@ -261,6 +269,8 @@ struct OpenBatch<'a, T> {
     shards: Vec<Shard>,
     /// Organizations whose letters must not be done now: something of theirs that comes before is left.
     held: HashSet<OrganizationNo>,
+    /// Those of them who only had no room.
+    crowded_out: HashSet<OrganizationNo>,
     attempts: Attempts,
     traces: HashMap<EventNo, Trace>,
     /// How many entries there is still room for.
@@ -273,6 +283,7 @@ struct OpenBatch<'a, T> {
 /// How far a batch had come at a savepoint.
 struct Mark {
     held: HashSet<OrganizationNo>,
+    crowded_out: HashSet<OrganizationNo>,
     step: Step,
     done: usize,
     blamed: usize,
@@ -407,13 +418,15 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
     }
 
     fn mark(&self) -> Mark {
-        let Self { held, step, done, blamed, .. } = self;
-        Mark { held: held.clone(), step: *step, done: done.len(), blamed: blamed.len() }
+        let Self { held, crowded_out, step, done, blamed, .. } = self;
+        let (held, crowded_out) = (held.clone(), crowded_out.clone());
+        Mark { held, crowded_out, step: *step, done: done.len(), blamed: blamed.len() }
     }
 
     /// What was done since is not done, and nobody waits for it.
-    fn roll_back_to(&mut self, Mark { held, step, done, blamed }: Mark) {
+    fn roll_back_to(&mut self, Mark { held, crowded_out, step, done, blamed }: Mark) {
         self.held = held;
+        self.crowded_out = crowded_out;
         self.step = step;
         self.done.truncate(done);
         self.blamed.truncate(blamed);
@@ -453,6 +466,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
 
     async fn save(&mut self, writes: &crate::domain::world::Writes, done: Done) -> Result<(), StoreError> {
         self.held.extend(&done.left);
+        self.crowded_out.extend(&done.crowded_out);
         if done.letters_done.is_empty() && done.letters_cut.is_empty() {
             return Ok(());
         }

@@ -155,6 +155,29 @@ async fn a_large_job_holds_up_nobody_else_in_its_shard() {
     drop(steps.database);
 }
 
+#[tokio::test]
+async fn who_had_no_room_beside_what_must_wait_is_not_held_up_by_it() {
+    let steps = Steps::with_limits(room(2)).await;
+    let names: Vec<String> = (1..=17).map(|no| format!("o{no:02}")).collect();
+    steps.apply(names.iter().map(|name| edit(name, name, "licenses", &[("l", json!(1))]))).await;
+    let same = "select count(distinct shard) from organization where organization_id in ('o01', 'o17')";
+    assert_eq!(steps.lines(same).await, "1\n");
+    steps
+        .apply([partnership("one", "o01", "o02", "strict"), partnership("two", "o02", "o03", "strict")])
+        .await;
+    // It runs again later. Until then nobody can tell whether the next one closes a cycle.
+    steps.take_in([partnership("ends", "o01", "o02", "ended")]).await;
+    let later = "update letter set attempts = 1, last_error = 'e', run_at = now() + interval '1 h'";
+    steps.client.batch_execute(later).await.unwrap();
+    steps.take_in([partnership("back", "o03", "o01", "strict")]).await;
+    steps.take_in([edit("light", "o17", "adders", &[("a", json!(1))])]).await;
+    steps.take_in([edit("heavy", "o17", "adders", &[("b", json!(1)), ("c", json!(1))])]).await;
+    steps.executor.settle().await.unwrap();
+    let left = "select event_id from letter join event using (event_no) order by position";
+    assert_eq!(steps.lines(left).await, "ends\nback\n");
+    drop(steps.database);
+}
+
 /// Makes writing one key of pac fail, as a constraint would.
 const REFUSE: &str = "
     create function refuse() returns trigger language plpgsql as $$ begin
