@@ -22,6 +22,7 @@ use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::mailbox::{self, Done, Letter, LetterNo, Progress, Recipients, Verdict, Work};
 use crate::domain::retry::RetryPolicy;
+use crate::domain::world::Writes;
 use crate::domain::{EventNo, OrganizationNo, SHARDS, Shard};
 use crate::store::StoreError;
 use crate::store::batch::{Attempts, Due, Trace};
@@ -284,6 +285,7 @@ struct OpenBatch<'a, T> {
 struct Mark {
     held: HashSet<OrganizationNo>,
     crowded_out: HashSet<OrganizationNo>,
+    room: usize,
     step: Step,
     done: usize,
     blamed: usize,
@@ -418,15 +420,16 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
     }
 
     fn mark(&self) -> Mark {
-        let Self { held, crowded_out, step, done, blamed, .. } = self;
+        let Self { held, crowded_out, room, step, done, blamed, .. } = self;
         let (held, crowded_out) = (held.clone(), crowded_out.clone());
-        Mark { held, crowded_out, step: *step, done: done.len(), blamed: blamed.len() }
+        Mark { held, crowded_out, room: *room, step: *step, done: done.len(), blamed: blamed.len() }
     }
 
     /// What was done since is not done, and nobody waits for it.
-    fn roll_back_to(&mut self, Mark { held, crowded_out, step, done, blamed }: Mark) {
+    fn roll_back_to(&mut self, Mark { held, crowded_out, room, step, done, blamed }: Mark) {
         self.held = held;
         self.crowded_out = crowded_out;
+        self.room = room;
         self.step = step;
         self.done.truncate(done);
         self.blamed.truncate(blamed);
@@ -464,7 +467,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
         Ok(stopped)
     }
 
-    async fn save(&mut self, writes: &crate::domain::world::Writes, done: Done) -> Result<(), StoreError> {
+    async fn save(&mut self, writes: &Writes, done: Done) -> Result<(), StoreError> {
         self.held.extend(&done.left);
         self.crowded_out.extend(&done.crowded_out);
         if done.letters_done.is_empty() && done.letters_cut.is_empty() {
