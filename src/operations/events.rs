@@ -65,10 +65,8 @@ pub struct EventDetail {
 /// be read.
 pub async fn events(store: &Store, query: &EventQuery) -> Result<Page<EventRow>, OperationError> {
     let session = store.session().await?;
-    let organization = match &query.organization_id {
-        Some(organization_id) => Some(organizations::organization_no(&session, organization_id).await?),
-        None => None,
-    };
+    let organization =
+        organizations::organization_if_named(&session, query.organization_id.as_deref()).await?;
     let after = match &query.after {
         Some(cursor) => {
             let no = cursor.parse().map_err(|_| OperationError::MalformedCursor(cursor.clone()))?;

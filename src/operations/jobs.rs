@@ -121,10 +121,8 @@ pub struct JobDetail {
 /// [`OperationError::AmbiguousEvent`], or where the database cannot be read.
 pub async fn jobs(store: &Store, query: &JobQuery) -> Result<Page<JobRow>, OperationError> {
     let session = store.session().await?;
-    let organization = match &query.organization_id {
-        Some(organization_id) => Some(organizations::organization_no(&session, organization_id).await?),
-        None => None,
-    };
+    let organization =
+        organizations::organization_if_named(&session, query.organization_id.as_deref()).await?;
     let event = match &query.event_id {
         Some(event_id) => Some(events::find(&session, event_id, query.source.as_deref()).await?.event_no),
         None => None,

@@ -66,12 +66,20 @@ pub async fn partnerships(
     limit: u16,
 ) -> Result<Page<PartnershipRow>, OperationError> {
     let session = store.session().await?;
-    let organization = match organization_id {
-        Some(organization_id) => Some(organization_no(&session, organization_id).await?),
-        None => None,
-    };
+    let organization = organization_if_named(&session, organization_id).await?;
     let rows = session.list_partnerships(organization, after, i64::from(limit) + 1).await?;
     Ok(Page::cut(rows, limit, |row| format!("{} {}", row.upstream_id, row.downstream_id)))
+}
+
+/// The number of an organization that is to be known, where one is named at all.
+pub(super) async fn organization_if_named(
+    session: &Session,
+    organization_id: Option<&str>,
+) -> Result<Option<OrganizationNo>, OperationError> {
+    match organization_id {
+        Some(organization_id) => Ok(Some(organization_no(session, organization_id).await?)),
+        None => Ok(None),
+    }
 }
 
 /// The number of an organization that is to be known.

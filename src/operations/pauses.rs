@@ -4,8 +4,7 @@ use serde_json::json;
 
 use super::replays::Operator;
 use super::{OperationError, organizations};
-use crate::domain::OrganizationNo;
-use crate::store::{Session, Store};
+use crate::store::Store;
 
 /// Pauses an organization, or (none) all execution, once the work at hand there is finished: when this returns,
 /// nothing more is written there until it is resumed. What comes for it is kept. False where it was paused
@@ -19,7 +18,7 @@ pub async fn pause(
     operator: Operator<'_>,
 ) -> Result<bool, OperationError> {
     let mut session = store.session().await?;
-    let organization = known(&session, organization_id).await?;
+    let organization = organizations::organization_if_named(&session, organization_id).await?;
     let transaction = session.begin().await?;
     let is_new = transaction.pause(organization, operator.name, operator.reason).await?;
     if is_new {
@@ -40,7 +39,7 @@ pub async fn resume(
     operator: &str,
 ) -> Result<bool, OperationError> {
     let mut session = store.session().await?;
-    let organization = known(&session, organization_id).await?;
+    let organization = organizations::organization_if_named(&session, organization_id).await?;
     let transaction = session.begin().await?;
     let was_paused = transaction.resume(organization).await?;
     if was_paused {
@@ -49,14 +48,4 @@ pub async fn resume(
         transaction.commit().await?;
     }
     Ok(was_paused)
-}
-
-async fn known(
-    session: &Session,
-    organization_id: Option<&str>,
-) -> Result<Option<OrganizationNo>, OperationError> {
-    match organization_id {
-        Some(organization_id) => Ok(Some(organizations::organization_no(session, organization_id).await?)),
-        None => Ok(None),
-    }
 }

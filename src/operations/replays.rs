@@ -133,14 +133,10 @@ impl<'a> Resolved<'a> {
             Some(id) => Some(events::find(session, id, selection.source.as_deref()).await?.event_no),
             None => None,
         };
-        let upstream = match &selection.upstream_id {
-            Some(id) => Some(organizations::organization_no(session, id).await?),
-            None => None,
-        };
-        let organization = match &selection.organization_id {
-            Some(id) => Some(organizations::organization_no(session, id).await?),
-            None => None,
-        };
+        let upstream =
+            organizations::organization_if_named(session, selection.upstream_id.as_deref()).await?;
+        let organization =
+            organizations::organization_if_named(session, selection.organization_id.as_deref()).await?;
         let state = match (selection.state, purpose) {
             (Some(state), _) => Some(state.name()),
             (None, _) if !keys.is_empty() => None,
