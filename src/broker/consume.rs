@@ -195,7 +195,7 @@ impl Consumer {
     /// The consumer is not cancelled first, though the protocol offers it: the broker would hand the queue to
     /// the next consumer while earlier messages are still out here, and would put what it had just sent in
     /// front of these.
-    pub async fn cancel(self) {
+    pub async fn close(self) {
         let closing = self.channel.close(200, "goodbye".into());
         match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
             Ok(Ok(())) => {}

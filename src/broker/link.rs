@@ -120,7 +120,7 @@ impl Link {
     /// connects anew, so this is a pause as well as an end.
     pub async fn close(&mut self) {
         if let Some(consumer) = self.consumer.take() {
-            consumer.cancel().await;
+            consumer.close().await;
         }
         self.attempt = 0;
         self.attempt_at = None;

@@ -65,10 +65,10 @@ async fn the_topology_may_be_declared_any_number_of_times() {
     let mut config = vhost.config();
     let first = Consumer::open(&config, 1).await.unwrap();
     let second = Consumer::open(&config, 2).await.unwrap();
-    first.cancel().await;
-    second.cancel().await;
+    first.close().await;
+    second.close().await;
     config.declare_topology = false;
-    Consumer::open(&config, 3).await.unwrap().cancel().await;
+    Consumer::open(&config, 3).await.unwrap().close().await;
 
     let queue = vhost.queue(EVENTS).await.unwrap();
     assert_eq!(queue["arguments"], json!({ "x-queue-type": "quorum", "x-single-active-consumer": true }));
@@ -83,7 +83,7 @@ async fn the_shipped_definitions_are_the_topology_that_is_declared() {
     vhost.import(definitions).await;
     let mut config = vhost.config();
     // Neither conflicts with the other, …
-    Consumer::open(&config, 1).await.unwrap().cancel().await;
+    Consumer::open(&config, 1).await.unwrap().close().await;
     // … and the definitions alone are enough.
     let vhost = Vhost::create().await;
     vhost.import(definitions).await;
@@ -111,9 +111,9 @@ async fn a_queue_with_other_arguments_is_a_clear_error() {
 
     // What the text offers does work.
     let as_it_is = BrokerConfig { declare_topology: false, ..vhost.config() };
-    Consumer::open(&as_it_is, 2).await.unwrap().cancel().await;
+    Consumer::open(&as_it_is, 2).await.unwrap().close().await;
     let other_names = BrokerConfig { prefix: "other".to_owned(), ..vhost.config() };
-    Consumer::open(&other_names, 3).await.unwrap().cancel().await;
+    Consumer::open(&other_names, 3).await.unwrap().close().await;
 }
 
 #[tokio::test]
@@ -297,7 +297,7 @@ async fn what_is_published_is_delivered_whole_and_gone_once_acknowledged() {
     };
     assert_eq!(delivery.message.properties, expected);
     consumer.ack_through(&delivery.receipt).await.unwrap();
-    consumer.cancel().await;
+    consumer.close().await;
     assert_eq!(vhost.ready(EVENTS).await, 0);
 }
 
@@ -316,7 +316,7 @@ async fn a_batch_is_acknowledged_as_one_and_keeps_the_order_of_the_queue() {
         consumer.ack_through(&batch.last().unwrap().receipt).await.unwrap();
     }
     assert_eq!(received, numbered(COUNT));
-    consumer.cancel().await;
+    consumer.close().await;
     assert_eq!(vhost.ready(EVENTS).await, 0);
 }
 
@@ -429,12 +429,12 @@ async fn what_was_not_acknowledged_comes_again() {
     assert!(again.iter().all(|delivery| delivery.message.properties.redelivered == Some(true)));
 
     // In order, with deliveries that nobody took yet.
-    second.cancel().await;
+    second.close().await;
     let mut third = Consumer::open(&vhost.config(), 3).await.unwrap();
     let again = take(&mut third, 6).await;
     assert_eq!(texts(&again), ["4", "5", "6", "7", "8", "9"]);
     third.ack_through(&again[5].receipt).await.unwrap();
-    third.cancel().await;
+    third.close().await;
     assert_eq!(vhost.ready(EVENTS).await, 0);
 }
 
@@ -475,7 +475,7 @@ async fn one_consumer_at_a_time_is_served_and_the_next_takes_over() {
     publish(&vhost.config(), numbered(5)).await;
     let taken = take(&mut first, 5).await;
     first.ack_through(&taken[1].receipt).await.unwrap();
-    first.cancel().await;
+    first.close().await;
     assert_eq!(texts(&take(&mut second, 3).await), ["2", "3", "4"]);
 }
 
@@ -562,7 +562,7 @@ async fn the_link_declares_a_deleted_queue_again() {
 async fn once_it_was_up_the_link_waits_for_a_person_to_put_things_right() {
     let vhost = Vhost::create().await;
     let config = vhost.config();
-    Consumer::open(&config, 1).await.unwrap().cancel().await;
+    Consumer::open(&config, 1).await.unwrap().close().await;
     let mut link = Link::new(&BrokerConfig { declare_topology: false, ..config.clone() });
     let mut state = link.state();
     soon("the link is up", link.consumer()).await.unwrap();
@@ -570,7 +570,7 @@ async fn once_it_was_up_the_link_waits_for_a_person_to_put_things_right() {
     let working = tokio::spawn(async move { texts(&link.next_batch(10).await.unwrap()) });
     let missing = |state: &LinkState| matches!(state, LinkState::Connecting { last_error: Some(error), .. } if error.contains("topology missing"));
     soon("the link says what is missing", state.wait_for(missing)).await.unwrap();
-    Consumer::open(&config, 2).await.unwrap().cancel().await;
+    Consumer::open(&config, 2).await.unwrap().close().await;
     publish(&config, numbered(1)).await;
     assert_eq!(soon("a delivery", working).await.unwrap(), ["0"]);
 }
