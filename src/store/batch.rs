@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::error::StoreError;
 use super::payload::{PartnershipPayload, SettingPayload, effects};
@@ -104,11 +105,13 @@ impl Transaction<'_> {
     pub async fn lock_shards(&self, shards: &[Shard], lock_timeout: Duration) -> Result<Locked, StoreError> {
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
         let lock_timeout = format!("{}ms", lock_timeout.as_millis().max(1));
+        let (of_time, of_shards): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) =
+            ([&lock_timeout], [&shards]);
         // In this order: who must wait is asked for under the locks.
         let (_, locked, held) = together!(
-            self.query_unless(false, statements::LOCK_TIMEOUT_SET, [&lock_timeout]),
-            self.query_unless(false, statements::SHARDS_LOCK, [&shards]),
-            self.query_unless(false, statements::LETTERS_HELD, [&shards]),
+            self.query(statements::LOCK_TIMEOUT_SET, &of_time),
+            self.query(statements::SHARDS_LOCK, &of_shards),
+            self.query(statements::LETTERS_HELD, &of_shards),
         )?;
         let held: Vec<Option<i32>> = held.iter().map(|row| row.get("organization_no")).collect();
         Ok(Locked {

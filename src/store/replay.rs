@@ -17,6 +17,7 @@ use super::error::StoreError;
 use super::pool::{Session, Store, Transaction};
 use super::read::Counts;
 use super::statements;
+use super::together::together;
 use crate::domain::Shard;
 
 /// The most jobs of one replay.
@@ -191,16 +192,18 @@ impl Transaction<'_> {
                 }
             }
         }
-        let jobs = self
-            .query_unless(causes.is_empty(), statements::REPLAY_SEND_JOBS, [&causes, &organizations, &were])
-            .await?;
-        let letters = self
-            .query_unless(
+        let (jobs, letters) = together!(
+            self.query_unless(
+                causes.is_empty(),
+                statements::REPLAY_SEND_JOBS,
+                [&causes, &organizations, &were]
+            ),
+            self.query_unless(
                 letter_causes.is_empty(),
                 statements::REPLAY_SEND_LETTERS,
                 [&letter_causes, &letter_organizations],
-            )
-            .await?;
+            ),
+        )?;
         let address = |row: &Row| (row.get::<_, i64>("cause_no"), row.get::<_, i32>("organization_no"));
         let mut sent: HashMap<(i64, i32), bool> =
             jobs.iter().map(|row| (address(row), row.get("had_effect"))).collect();

@@ -72,3 +72,47 @@ select l.cause_no, p.downstream_no, l.event_no, l.kind, l.attempts, l.last_error
    and p.since_change_no < c.change_no
    and (p.mode = 'strict' or (p.mode in ('non-exclusive', 'flexible') and c.merges))
  where l.organization_no is null;
+
+-- Attempts before a replay count, and what a replay left alone is told.
+create or replace view job_view as
+select j.cause_no || '-' || j.organization_no as idempotency_key,
+       e.event_id,
+       case
+         when c.beginning is not null then 'reconcile'
+         when c.change_no is not null then 'sync-change'
+         when e.type = 'partnership-changed' then 'partnership-change'
+         else 'own-change'
+       end as kind,
+       o.organization_id,
+       upstream.organization_id as upstream_id,
+       coalesce(c.category, e_own.category) as category,
+       j.state,
+       j.attempts,
+       j.last_error,
+       j.result,
+       coalesce(c.made_at, e.received_at) as created_at,
+       j.run_at,
+       j.finished_at
+  from (
+       select cause_no, organization_no, state::text, attempts, last_error,
+              jsonb_strip_nulls(jsonb_build_object(
+                  'added', added, 'changed', changed, 'removed', removed, 'unchanged', unchanged,
+                  'kept_own', kept_own, 'declined', nullif(declined, 0), 'overtaken', nullif(overtaken, 0),
+                  'skipped', skipped)) as result,
+              null::timestamptz as run_at,
+              finished_at
+         from job
+       union all
+       select cause_no, organization_no, case when attempts > 0 then 'retrying' else 'pending' end,
+              attempts_before + attempts, last_error, null, run_at, null
+         from waiting_job
+       ) j
+  join organization o on o.organization_no = j.organization_no
+  left join change c on c.change_no = j.cause_no
+  left join event e_own on e_own.event_no = j.cause_no
+  join event e on e.event_no = coalesce(c.event_no, e_own.event_no)
+  left join organization upstream
+    on upstream.organization_no = case
+         when c.change_no is not null then c.organization_no
+         when e_own.type = 'partnership-changed' then e_own.organization_no
+       end;
