@@ -94,6 +94,9 @@ enum Care {
     Thorough,
 }
 
+/// What a batch was about to save when it met rows that somebody else has locked.
+type Unsaved = (Writes, Done);
+
 impl<D: Database> Executor<D> {
     /// An executor on this database.
     pub fn new(database: D, catalogue: Arc<Catalogue>, limits: BatchLimits, retry: RetryPolicy) -> Self {
@@ -119,10 +122,11 @@ impl<D: Database> Executor<D> {
         // Where all that is due in some shards only waits, the next ones may hold work.
         while !due.is_empty() && !step.went_on() {
             let shards = self.choose(&mut due);
-            step = match self.work_off(&mut session, &shards, Care::Quick).await {
+            let mut unsaved = None;
+            step = match self.work_off(&mut session, &shards, Care::Quick, &mut unsaved).await {
                 Err(error) if error.may_be_one_job() => {
                     tracing::debug!(%error, shards = shards.len(), "a batch failed; look for the job that does");
-                    self.work_off(&mut session, &shards, Care::Thorough).await?
+                    self.work_off(&mut session, &shards, Care::Thorough, &mut unsaved).await?
                 }
                 outcome => outcome?,
             };
@@ -130,12 +134,14 @@ impl<D: Database> Executor<D> {
         Ok(step)
     }
 
-    /// Works off a batch of the due letters of these shards, as far as they can be locked.
+    /// Works off a batch of the due letters of these shards, as far as they can be locked. A quick one that met
+    /// locked rows leaves behind what it was about to save, and a thorough one begins with these rows.
     async fn work_off(
         &self,
         session: &mut D::Session,
         shards: &[Shard],
         care: Care,
+        unsaved: &mut Option<Unsaved>,
     ) -> Result<Step, StoreError> {
         let transaction = session.begin().await?;
         let lock_timeout = match care {
@@ -153,6 +159,9 @@ impl<D: Database> Executor<D> {
             shards: locked.shards,
             held: locked.held,
             crowded_out: HashSet::new(),
+            suspects: HashSet::new(),
+            probing: true,
+            unsaved,
             attempts: Attempts::new(),
             traces: HashMap::new(),
             room: self.limits.writes_max,
@@ -160,6 +169,10 @@ impl<D: Database> Executor<D> {
             done: Vec::new(),
             blamed: Vec::new(),
         };
+        if care == Care::Thorough && let Some((writes, done)) = batch.unsaved.take() {
+            batch.suspects = batch.transaction.busy(&self.catalogue, &[], &writes, &done).await?;
+            batch.probing = batch.suspects.is_empty();
+        }
         let share = |limit: usize| (limit / batch.shards.len()).max(1) as i64;
         let limits = (share(self.limits.letters_max), share(self.limits.writes_max));
         loop {
@@ -272,6 +285,11 @@ struct OpenBatch<'a, T> {
     held: HashSet<OrganizationNo>,
     /// Those of them who only had no room.
     crowded_out: HashSet<OrganizationNo>,
+    /// Organizations with rows that somebody else had locked when this batch began.
+    suspects: HashSet<OrganizationNo>,
+    /// Whether locked rows are looked for before anything is saved.
+    probing: bool,
+    unsaved: &'a mut Option<Unsaved>,
     attempts: Attempts,
     traces: HashMap<EventNo, Trace>,
     /// How many entries there is still room for.
@@ -367,7 +385,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
             .prepare(self.catalogue, &self.shards, letters, self.held.clone(), self.room)
             .await?;
         let done = mailbox::work(&mut world, self.catalogue, batch);
-        self.save(&world.take_writes(), done).await
+        self.save(world.take_writes(), done).await
     }
 
     /// Does letters, and finds those that fail: by halves, each half from a savepoint.
@@ -391,6 +409,12 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
             };
             self.transaction.roll_back_to_savepoint().await?;
             self.roll_back_to(before);
+            if error.is_lock_timeout() && !self.probing {
+                // Others are locked now than those that were when this batch began.
+                self.probing = true;
+                parts.push(part);
+                continue;
+            }
             if part.len() > 1 {
                 let later = part.split_off(part.len() / 2);
                 parts.extend([later, part]);
@@ -438,8 +462,8 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
     /// Does letters without waiting for rows that somebody else has locked: their organizations are put off.
     /// True where it ended before the last letter.
     async fn do_free(&mut self, letters: &[Letter]) -> Result<bool, StoreError> {
-        let mut held = self.held.clone();
-        let mut busy = HashSet::new();
+        let mut busy: HashSet<OrganizationNo> = self.suspects.difference(&self.held).copied().collect();
+        let mut held: HashSet<OrganizationNo> = self.held.union(&busy).copied().collect();
         let (writes, done) = loop {
             let (mut world, batch) = self
                 .transaction
@@ -447,6 +471,9 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
                 .await?;
             let done = mailbox::work(&mut world, self.catalogue, batch);
             let writes = world.take_writes();
+            if !self.probing {
+                break (writes, done);
+            }
             let found = self.transaction.busy(self.catalogue, letters, &writes, &done).await?;
             if found.is_subset(&held) {
                 break (writes, done);
@@ -455,9 +482,12 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
             busy.extend(found);
         };
         let stopped = done.stopped;
-        self.save(&writes, done).await?;
-        if !busy.is_empty() {
-            let first = self.transaction.first_letters(&busy).await?;
+        // Who has no letter in this part has one in another.
+        let (now, later) = busy.into_iter().partition(|organization| done.left.contains(organization));
+        self.suspects = later;
+        self.save(writes, done).await?;
+        if !now.is_empty() {
+            let first = self.transaction.first_letters(&now).await?;
             let error = StoreError::LockTimeout {
                 statement: "lock rows",
                 reason: "somebody else has locked rows of this organization".to_owned(),
@@ -467,13 +497,18 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
         Ok(stopped)
     }
 
-    async fn save(&mut self, writes: &Writes, done: Done) -> Result<(), StoreError> {
+    async fn save(&mut self, writes: Writes, done: Done) -> Result<(), StoreError> {
         self.held.extend(&done.left);
         self.crowded_out.extend(&done.crowded_out);
         if done.letters_done.is_empty() && done.letters_cut.is_empty() {
             return Ok(());
         }
-        let found_wrong = self.transaction.save(self.catalogue, writes, &done, &self.attempts).await?;
+        let saved = self.transaction.save(self.catalogue, &writes, &done, &self.attempts).await;
+        if saved.as_ref().is_err_and(StoreError::is_lock_timeout) {
+            *self.unsaved = Some((writes, done));
+            return saved.map(|_| ());
+        }
+        let found_wrong = saved?;
         let written = writes.entries_put.len() + writes.entries_removed.len();
         self.room = self.room.saturating_sub(written);
         self.step.letters_done += done.letters_done.len();
