@@ -169,7 +169,9 @@ impl<D: Database> Executor<D> {
             done: Vec::new(),
             blamed: Vec::new(),
         };
-        if care == Care::Thorough && let Some((writes, done)) = batch.unsaved.take() {
+        if care == Care::Thorough
+            && let Some((writes, done)) = batch.unsaved.take()
+        {
             batch.suspects = batch.transaction.busy(&self.catalogue, &[], &writes, &done).await?;
             batch.probing = batch.suspects.is_empty();
         }
