@@ -126,6 +126,9 @@ pub struct ExecutorConfig {
     pub batch_letters_max: usize,
     /// `batch_writes_max`: how many rows a batch may write before it is cut; at least 100.
     pub batch_writes_max: usize,
+    /// `follow_up_writes_max`: how many entries what follows from a batch may write to be done in the same
+    /// transaction.
+    pub follow_up_writes_max: usize,
     /// `lock_timeout_ms`: how long a batch waits for rows that somebody else has locked, before it goes on
     /// without their organizations.
     pub lock_timeout: Duration,
@@ -281,6 +284,7 @@ impl Reader {
             workers: self.integer("executor.workers", 1..=64),
             batch_letters_max: self.integer("executor.batch_letters_max", 1..=100_000),
             batch_writes_max: self.integer("executor.batch_writes_max", 100..=1_000_000),
+            follow_up_writes_max: self.integer("executor.follow_up_writes_max", 0..=1_000_000),
             lock_timeout: self.milliseconds("executor.lock_timeout_ms", 1..=60_000),
             poll: self.milliseconds("executor.poll_ms", 10..=60_000),
         };

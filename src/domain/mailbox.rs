@@ -27,9 +27,17 @@ use super::setting::{Change, Edit, Effect, Key, Place};
 use super::world::{LastChange, World};
 use super::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
 
-/// The number of a letter in the database.
+/// The number of a letter in the database. Letters that never come to lie there, since they are done at once
+/// ([`Done::take_fan_out`]), have numbers below zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LetterNo(pub i64);
+
+impl LetterNo {
+    /// Whether the letter lies in a mailbox.
+    pub fn is_stored(self) -> bool {
+        self.0 > 0
+    }
+}
 
 /// Work to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,6 +205,22 @@ pub struct NewLetter {
     pub replay: bool,
 }
 
+impl NewLetter {
+    /// This letter, as it would be if it lay in its mailbox, to a shard that one of these changes goes to.
+    pub fn to_shard(
+        &self,
+        no: LetterNo,
+        changes: &HashMap<ChangeNo, Arc<Change>>,
+    ) -> Option<(Shard, Letter)> {
+        let FollowUp::SyncChange(change, Recipients::Shard(shard)) = self.work else { return None };
+        let change = Arc::clone(changes.get(&change)?);
+        let work = Work::SyncChange { change, to: Recipients::Shard(shard) };
+        let Self { position, event, weight, replay, .. } = *self;
+        let progress = Progress::NotBegun;
+        Some((shard, Letter { no, position, event, work, replay, progress, weight }))
+    }
+}
+
 /// What a letter that follows from another asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FollowUp {
@@ -315,7 +339,7 @@ pub struct Done {
     /// Letters that follow.
     pub letters_new: Vec<NewLetter>,
     /// Changes that go on to downstreams.
-    pub changes: Vec<Change>,
+    pub changes: Vec<Arc<Change>>,
     /// Beginnings of partnerships.
     pub reconciles: Vec<Reconcile>,
     /// Jobs done, in the order in which they were done.
@@ -331,6 +355,22 @@ pub struct Done {
     pub crowded_out: HashSet<OrganizationNo>,
     /// Whether it ended before the last letter, since too few numbers were left.
     pub stopped: bool,
+}
+
+impl Done {
+    /// Takes out the letters to shards that follow, where all of them together write no more than `writes_max`
+    /// entries; else none. Whoever takes them does them at once, or adds them to their mailboxes.
+    pub fn take_fan_out(&mut self, writes_max: usize) -> Vec<NewLetter> {
+        let to_shard =
+            |letter: &NewLetter| matches!(letter.work, FollowUp::SyncChange(_, Recipients::Shard(_)));
+        let weight = self.letters_new.iter().filter(|letter| to_shard(letter)).map(|letter| letter.weight);
+        if weight.fold(0, i64::saturating_add) > i64::try_from(writes_max).unwrap_or(i64::MAX) {
+            return Vec::new();
+        }
+        let (fan_out, others) = std::mem::take(&mut self.letters_new).into_iter().partition(to_shard);
+        self.letters_new = others;
+        fan_out
+    }
 }
 
 /// A letter of which only a part was worked off.
@@ -820,7 +860,8 @@ impl Desk<'_> {
             let work = FollowUp::SyncChange(no, Recipients::Shard(shard));
             self.done.letters_new.push(NewLetter { position, event, work, weight, replay: false });
         }
-        self.done.changes.push(Change { no, event, cause, organization, category, entries: entries.into() });
+        let change = Change { no, event, cause, organization, category, entries: entries.into() };
+        self.done.changes.push(Arc::new(change));
     }
 }
 

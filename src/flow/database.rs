@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::domain::catalogue::Catalogue;
-use crate::domain::mailbox::{Batch, Done, Letter, LetterNo};
+use crate::domain::mailbox::{Batch, Done, Letter, LetterNo, NewLetter};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::world::{World, Writes};
 use crate::domain::{OrganizationNo, Shard};
@@ -56,6 +56,13 @@ pub trait DatabaseTransaction: Send + Sync {
         lock_timeout: Duration,
     ) -> impl Future<Output = Result<Locked, StoreError>> + Send;
 
+    /// See [`Transaction::lock_empty`].
+    fn lock_empty(
+        &self,
+        shards: &[Shard],
+        locked: &[Shard],
+    ) -> impl Future<Output = Result<Locked, StoreError>> + Send;
+
     /// See [`Transaction::take_letters`].
     fn take_letters(
         &self,
@@ -98,6 +105,9 @@ pub trait DatabaseTransaction: Send + Sync {
         done: &Done,
         attempts: &Attempts,
     ) -> impl Future<Output = Result<FoundWrongs, StoreError>> + Send;
+
+    /// See [`Transaction::add_new_letters`].
+    fn add_new_letters(&self, letters: &[NewLetter]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// See [`Transaction::savepoint`].
     fn savepoint(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -159,6 +169,10 @@ impl DatabaseTransaction for Transaction<'_> {
         self.lock_shards(shards, lock_timeout).await
     }
 
+    async fn lock_empty(&self, shards: &[Shard], locked: &[Shard]) -> Result<Locked, StoreError> {
+        self.lock_empty(shards, locked).await
+    }
+
     async fn take_letters(
         &self,
         catalogue: &Catalogue,
@@ -202,6 +216,10 @@ impl DatabaseTransaction for Transaction<'_> {
         attempts: &Attempts,
     ) -> Result<FoundWrongs, StoreError> {
         self.save(catalogue, writes, done, attempts).await
+    }
+
+    async fn add_new_letters(&self, letters: &[NewLetter]) -> Result<(), StoreError> {
+        self.add_new_letters(letters).await
     }
 
     async fn savepoint(&self) -> Result<(), StoreError> {

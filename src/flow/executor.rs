@@ -7,8 +7,11 @@
 //! A batch that one of its jobs may have made fail is done again, thoroughly, in one transaction: whose rows
 //! somebody else has locked is found without waiting for them, and what fails otherwise is found by halves.
 //! It alone is put off or given up; all the rest is done.
+//!
+//! What follows from a job is written as letters to the shards of the downstreams. Where it is little, and nothing
+//! else is to be done in these shards before it, it is done at once, in the same transaction.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,10 +23,11 @@ use super::database::{Database, DatabaseSession, DatabaseTransaction};
 use crate::contract::TraceParent;
 use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
-use crate::domain::mailbox::{self, Done, Letter, LetterNo, Progress, Recipients, Verdict, Work};
+use crate::domain::mailbox::{self, Done, Letter, LetterNo, NewLetter, Progress, Recipients, Verdict, Work};
 use crate::domain::retry::RetryPolicy;
+use crate::domain::setting::Change;
 use crate::domain::world::Writes;
-use crate::domain::{EventNo, OrganizationNo, SHARDS, Shard};
+use crate::domain::{ChangeNo, EventNo, OrganizationNo, SHARDS, Shard};
 use crate::store::StoreError;
 use crate::store::batch::{Attempts, Due, Trace};
 use crate::store::failure::Blamed;
@@ -36,6 +40,9 @@ pub struct BatchLimits {
     pub letters_max: usize,
     /// Most entries that a batch writes. A single event of an organization's own may write more.
     pub writes_max: usize,
+    /// What follows from its jobs is done in the same transaction, where it writes no more entries than this and
+    /// nothing else is to be done there before; else by letters.
+    pub follow_up_writes_max: usize,
     /// How long it waits for rows that somebody else has locked, before it goes on without the organizations
     /// that they belong to.
     pub lock_timeout: Duration,
@@ -160,11 +167,13 @@ impl<D: Database> Executor<D> {
             held: locked.held,
             crowded_out: HashSet::new(),
             suspects: HashSet::new(),
-            probing: true,
+            hopeful: care == Care::Quick,
             unsaved,
             attempts: Attempts::new(),
             traces: HashMap::new(),
             room: self.limits.writes_max,
+            follow_up_writes_max: self.limits.follow_up_writes_max,
+            at_once: 0,
             step: Step::NOTHING_YET,
             done: Vec::new(),
             blamed: Vec::new(),
@@ -173,7 +182,7 @@ impl<D: Database> Executor<D> {
             && let Some((writes, done)) = batch.unsaved.take()
         {
             batch.suspects = batch.transaction.busy(&self.catalogue, &[], &writes, &done).await?;
-            batch.probing = batch.suspects.is_empty();
+            batch.hopeful = !batch.suspects.is_empty();
         }
         let share = |limit: usize| (limit / batch.shards.len()).max(1) as i64;
         let limits = (share(self.limits.letters_max), share(self.limits.writes_max));
@@ -181,7 +190,9 @@ impl<D: Database> Executor<D> {
             let held = batch.held.len();
             let Some(letters) = batch.take(limits, care).await? else { break };
             match care {
-                Care::Quick => batch.do_all(letters).await?,
+                Care::Quick => {
+                    batch.do_all(&letters).await?;
+                }
                 Care::Thorough => batch.do_in_parts(letters).await?,
             }
             if batch.step.went_on() {
@@ -289,20 +300,33 @@ struct OpenBatch<'a, T> {
     crowded_out: HashSet<OrganizationNo>,
     /// Organizations with rows that somebody else had locked when this batch began.
     suspects: HashSet<OrganizationNo>,
-    /// Whether locked rows are looked for before anything is saved.
-    probing: bool,
+    /// Whether nothing is expected to fail but for the suspects: else locked rows are looked for before anything is
+    /// saved, and what follows is left to letters of its own, as who is to blame must be in the mailbox.
+    hopeful: bool,
     unsaved: &'a mut Option<Unsaved>,
     attempts: Attempts,
     traces: HashMap<EventNo, Trace>,
     /// How many entries there is still room for.
     room: usize,
+    follow_up_writes_max: usize,
+    /// How many letters were done at once, without lying in a mailbox.
+    at_once: i64,
     step: Step,
     done: Vec<(Done, FoundWrongs)>,
     blamed: Vec<(Blamed, String)>,
 }
 
+/// A letter to a shard that has just come about, and may be done at once.
+struct FollowUp {
+    new: NewLetter,
+    shard: Shard,
+    letter: Letter,
+}
+
 /// How far a batch had come at a savepoint.
 struct Mark {
+    /// Locks on shards go with the part that took them.
+    shards: usize,
     held: HashSet<OrganizationNo>,
     crowded_out: HashSet<OrganizationNo>,
     room: usize,
@@ -380,16 +404,6 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
         });
     }
 
-    /// Does letters, all at once.
-    async fn do_all(&mut self, letters: Vec<Letter>) -> Result<(), StoreError> {
-        let (mut world, batch) = self
-            .transaction
-            .prepare(self.catalogue, &self.shards, letters, self.held.clone(), self.room)
-            .await?;
-        let done = mailbox::work(&mut world, self.catalogue, batch);
-        self.save(world.take_writes(), done).await
-    }
-
     /// Does letters, and finds those that fail: by halves, each half from a savepoint.
     async fn do_in_parts(&mut self, letters: Vec<Letter>) -> Result<(), StoreError> {
         let alone = letters.len() == 1;
@@ -398,7 +412,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
         while let Some(mut part) = parts.pop() {
             self.transaction.savepoint().await?;
             let before = self.mark();
-            let error = match self.do_free(&part).await {
+            let error = match self.do_all(&part).await {
                 Ok(stopped) => {
                     self.transaction.release_savepoint().await?;
                     if stopped || self.room == 0 {
@@ -411,9 +425,8 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
             };
             self.transaction.roll_back_to_savepoint().await?;
             self.roll_back_to(before);
-            if error.is_lock_timeout() && !self.probing {
-                // Others are locked now than those that were when this batch began.
-                self.probing = true;
+            if self.hopeful {
+                self.hopeful = false;
                 parts.push(part);
                 continue;
             }
@@ -446,13 +459,21 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
     }
 
     fn mark(&self) -> Mark {
-        let Self { held, crowded_out, room, step, done, blamed, .. } = self;
-        let (held, crowded_out) = (held.clone(), crowded_out.clone());
-        Mark { held, crowded_out, room: *room, step: *step, done: done.len(), blamed: blamed.len() }
+        let Self { shards, held, crowded_out, room, step, done, blamed, .. } = self;
+        Mark {
+            shards: shards.len(),
+            held: held.clone(),
+            crowded_out: crowded_out.clone(),
+            room: *room,
+            step: *step,
+            done: done.len(),
+            blamed: blamed.len(),
+        }
     }
 
     /// What was done since is not done, and nobody waits for it.
-    fn roll_back_to(&mut self, Mark { held, crowded_out, room, step, done, blamed }: Mark) {
+    fn roll_back_to(&mut self, Mark { shards, held, crowded_out, room, step, done, blamed }: Mark) {
+        self.shards.truncate(shards);
         self.held = held;
         self.crowded_out = crowded_out;
         self.room = room;
@@ -461,9 +482,25 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
         self.blamed.truncate(blamed);
     }
 
-    /// Does letters without waiting for rows that somebody else has locked: their organizations are put off.
-    /// True where it ended before the last letter.
-    async fn do_free(&mut self, letters: &[Letter]) -> Result<bool, StoreError> {
+    /// Does letters, but for organizations with rows that somebody else is known to have locked: these are put
+    /// off. And does at once what follows, where it is little. True where it ended before the last letter.
+    async fn do_all(&mut self, letters: &[Letter]) -> Result<bool, StoreError> {
+        let (writes, mut done, busy) = self.decide(letters).await?;
+        let stopped = done.stopped;
+        let mut follow_ups = self.take_follow_ups(&mut done);
+        self.save(writes, done, &busy).await?;
+        while !follow_ups.is_empty() {
+            follow_ups = self.follow(follow_ups).await?;
+        }
+        Ok(stopped)
+    }
+
+    /// What letters come to, and who is busy: has rows that somebody else has locked, so that letters of theirs
+    /// are left.
+    async fn decide(
+        &mut self,
+        letters: &[Letter],
+    ) -> Result<(Writes, Done, HashSet<OrganizationNo>), StoreError> {
         let mut busy: HashSet<OrganizationNo> = self.suspects.difference(&self.held).copied().collect();
         let mut held: HashSet<OrganizationNo> = self.held.union(&busy).copied().collect();
         let (writes, done) = loop {
@@ -473,7 +510,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
                 .await?;
             let done = mailbox::work(&mut world, self.catalogue, batch);
             let writes = world.take_writes();
-            if !self.probing {
+            if self.hopeful {
                 break (writes, done);
             }
             let found = self.transaction.busy(self.catalogue, letters, &writes, &done).await?;
@@ -483,41 +520,100 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
             held.extend(&found);
             busy.extend(found);
         };
-        let stopped = done.stopped;
-        // Who has no letter in this part has one in another.
-        let (now, later) = busy.into_iter().partition(|organization| done.left.contains(organization));
+        // Who has no letter among these may have one among the next.
+        let (busy, later) = busy.into_iter().partition(|organization| done.left.contains(organization));
         self.suspects = later;
-        self.save(writes, done).await?;
-        if !now.is_empty() {
-            let first = self.transaction.first_letters(&now).await?;
+        Ok((writes, done, busy))
+    }
+
+    /// Takes out the letters to shards that follow, where they are few enough to be done at once.
+    fn take_follow_ups(&mut self, done: &mut Done) -> Vec<FollowUp> {
+        if !self.hopeful {
+            return Vec::new();
+        }
+        let fan_out = done.take_fan_out(self.follow_up_writes_max.min(self.room));
+        let changes: HashMap<ChangeNo, Arc<Change>> =
+            done.changes.iter().map(|change| (change.no, Arc::clone(change))).collect();
+        let mut follow_ups = Vec::with_capacity(fan_out.len());
+        for new in fan_out {
+            self.at_once += 1;
+            match new.to_shard(LetterNo(-self.at_once), &changes) {
+                Some((shard, letter)) => follow_ups.push(FollowUp { new, shard, letter }),
+                None => done.letters_new.push(new),
+            }
+        }
+        follow_ups
+    }
+
+    /// Does letters that have just come about, in those shards that hold no others; adds the rest of them to their
+    /// mailboxes. Returns what follows from them in turn.
+    async fn follow(&mut self, follow_ups: Vec<FollowUp>) -> Result<Vec<FollowUp>, StoreError> {
+        let shards: BTreeSet<Shard> = follow_ups.iter().map(|one| one.shard).collect();
+        let shards: Vec<Shard> = shards.into_iter().collect();
+        let mut empty = self.transaction.lock_empty(&shards, &self.shards).await?;
+        if empty.everybody_held {
+            empty.shards.clear();
+        }
+        let (now, later): (Vec<FollowUp>, Vec<FollowUp>) =
+            follow_ups.into_iter().partition(|one| empty.shards.contains(&one.shard));
+        self.add_letters(later).await?;
+        if now.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.shards
+            .extend(empty.shards.iter().filter(|shard| !self.shards.contains(shard)).collect::<Vec<_>>());
+        self.held.extend(empty.held);
+        let letters: Vec<Letter> = now.iter().map(|one| one.letter.clone()).collect();
+        let (writes, mut done, busy) = self.decide(&letters).await?;
+        if done.letters_done.len() < letters.len() {
+            // Not all of them can be done now, after all: nothing of this is saved.
+            self.suspects.extend(busy);
+            self.add_letters(now).await?;
+            return Ok(Vec::new());
+        }
+        let follow_ups = self.take_follow_ups(&mut done);
+        self.save(writes, done, &busy).await?;
+        Ok(follow_ups)
+    }
+
+    async fn add_letters(&mut self, follow_ups: Vec<FollowUp>) -> Result<(), StoreError> {
+        let letters: Vec<NewLetter> = follow_ups.into_iter().map(|one| one.new).collect();
+        self.step.letters_new += letters.len();
+        self.transaction.add_new_letters(&letters).await
+    }
+
+    /// Saves what letters came to, and puts off those who are busy.
+    async fn save(
+        &mut self,
+        writes: Writes,
+        done: Done,
+        busy: &HashSet<OrganizationNo>,
+    ) -> Result<(), StoreError> {
+        self.held.extend(&done.left);
+        self.crowded_out.extend(&done.crowded_out);
+        if !(done.letters_done.is_empty() && done.letters_cut.is_empty()) {
+            let saved = self.transaction.save(self.catalogue, &writes, &done, &self.attempts).await;
+            if saved.as_ref().is_err_and(StoreError::is_lock_timeout) {
+                *self.unsaved = Some((writes, done));
+                return saved.map(|_| ());
+            }
+            let found_wrong = saved?;
+            let written = writes.entries_put.len() + writes.entries_removed.len();
+            self.room = self.room.saturating_sub(written);
+            self.step.letters_done += done.letters_done.iter().filter(|no| no.is_stored()).count();
+            self.step.letters_cut += done.letters_cut.len();
+            self.step.letters_new += done.letters_new.len();
+            self.step.jobs += done.jobs.len();
+            self.done.push((done, found_wrong));
+        }
+        if !busy.is_empty() {
+            let first = self.transaction.first_letters(busy).await?;
             let error = StoreError::LockTimeout {
                 statement: "lock rows",
                 reason: "somebody else has locked rows of this organization".to_owned(),
             };
             self.blame(&first, &error).await?;
         }
-        Ok(stopped)
-    }
-
-    async fn save(&mut self, writes: Writes, done: Done) -> Result<(), StoreError> {
-        self.held.extend(&done.left);
-        self.crowded_out.extend(&done.crowded_out);
-        if done.letters_done.is_empty() && done.letters_cut.is_empty() {
-            return Ok(());
-        }
-        let saved = self.transaction.save(self.catalogue, &writes, &done, &self.attempts).await;
-        if saved.as_ref().is_err_and(StoreError::is_lock_timeout) {
-            *self.unsaved = Some((writes, done));
-            return saved.map(|_| ());
-        }
-        let found_wrong = saved?;
-        let written = writes.entries_put.len() + writes.entries_removed.len();
-        self.room = self.room.saturating_sub(written);
-        self.step.letters_done += done.letters_done.len();
-        self.step.letters_cut += done.letters_cut.len();
-        self.step.letters_new += done.letters_new.len();
-        self.step.jobs += done.jobs.len();
-        self.done.push((done, found_wrong));
         Ok(())
     }
 

@@ -55,6 +55,17 @@ pub struct Locked {
     pub everybody_held: bool,
 }
 
+impl Locked {
+    fn of(shards: impl Iterator<Item = Shard>, held: &[Row]) -> Self {
+        let held: Vec<Option<i32>> = held.iter().map(|row| row.get("organization_no")).collect();
+        Self {
+            shards: shards.collect(),
+            everybody_held: held.contains(&None),
+            held: held.into_iter().flatten().map(OrganizationNo).collect(),
+        }
+    }
+}
+
 /// Letters as taken, with what is known of them besides.
 #[derive(Debug, Default)]
 pub struct Taken {
@@ -113,12 +124,28 @@ impl Transaction<'_> {
             self.query(statements::SHARDS_LOCK, &of_shards),
             self.query(statements::LETTERS_HELD, &of_shards),
         )?;
-        let held: Vec<Option<i32>> = held.iter().map(|row| row.get("organization_no")).collect();
-        Ok(Locked {
-            shards: locked.iter().map(|row| Shard(row.get(0))).collect(),
-            everybody_held: held.contains(&None),
-            held: held.into_iter().flatten().map(OrganizationNo).collect(),
-        })
+        Ok(Locked::of(locked.iter().map(|row| Shard(row.get(0))), &held))
+    }
+
+    /// Locks those of the shards that it can, besides `locked` ones which it holds, and tells which hold no letter
+    /// now, and who is paused. In these, what comes next comes first.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or refuses.
+    pub async fn lock_empty(&self, shards: &[Shard], locked: &[Shard]) -> Result<Locked, StoreError> {
+        let new: Vec<i16> =
+            shards.iter().filter(|shard| !locked.contains(shard)).map(|shard| shard.0).collect();
+        let all: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
+        let (of_new, of_all): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&new], [&all]);
+        // In this order: the others are asked under the locks.
+        let (new, held, empty) = together!(
+            self.query(statements::SHARDS_LOCK, &of_new),
+            self.query(statements::LETTERS_HELD, &of_all),
+            self.query(statements::SHARDS_EMPTY, &of_all),
+        )?;
+        let new: Vec<Shard> = new.iter().map(|row| Shard(row.get(0))).collect();
+        let empty = empty.iter().map(|row| Shard(row.get(0)));
+        Ok(Locked::of(empty.filter(|shard| locked.contains(shard) || new.contains(shard)), &held))
     }
 
     /// The first due letters of shards that this transaction has locked: as many as `letters_max` a shard,

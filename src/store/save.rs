@@ -20,7 +20,9 @@ use super::words::{found_wrong_text, skipped_text};
 use crate::contract::RejectionCode;
 use crate::domain::catalogue::{Catalogue, Kind};
 use crate::domain::decide::{Counts, Skipped};
-use crate::domain::mailbox::{Cut, Done, FollowUp, FoundWrong, JobKind, Progress, Recipients, Verdict};
+use crate::domain::mailbox::{
+    Cut, Done, FollowUp, FoundWrong, JobKind, NewLetter, Progress, Recipients, Verdict,
+};
 use crate::domain::setting::ValueId;
 use crate::domain::world::Writes;
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo};
@@ -56,6 +58,19 @@ impl Transaction<'_> {
             self.query(statements::LETTERS_NOTIFY, &[]).await?;
         }
         Ok(found_wrong)
+    }
+
+    /// Adds letters that follow from what was saved before, to be done later. Not for reconciles, which are
+    /// weighed.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or refuses: then the transaction must be dropped.
+    pub async fn add_new_letters(&self, letters: &[NewLetter]) -> Result<(), StoreError> {
+        if !letters.is_empty() {
+            self.add_letters(&new_letters(letters, &HashMap::new())).await?;
+            self.query(statements::LETTERS_NOTIFY, &[]).await?;
+        }
+        Ok(())
     }
 
     async fn save_settings(&self, catalogue: &Catalogue, writes: &Writes) -> Result<(), StoreError> {
@@ -197,27 +212,8 @@ impl Transaction<'_> {
 
     async fn save_letters(&self, done: &Done) -> Result<(), StoreError> {
         let weights = self.reconcile_weights(done).await?;
-        let mut letters = LetterColumns::default();
-        for letter in &done.letters_new {
-            let (shard, cause, kind, organization) = match letter.work {
-                FollowUp::SyncChange(no, Recipients::Shard(shard)) => (shard, no, JobKind::SyncChange, None),
-                FollowUp::SyncChange(no, Recipients::One(organization)) => {
-                    (organization.shard(), no, JobKind::SyncChange, Some(organization.0))
-                }
-                FollowUp::Reconcile(no, organization) => {
-                    (organization.shard(), no, JobKind::Reconcile, Some(organization.0))
-                }
-            };
-            letters.shards.push(shard.0);
-            letters.positions.push(letter.position.0);
-            letters.causes.push(cause.0);
-            letters.events.push(letter.event.0);
-            letters.kinds.push(kind.name());
-            letters.organizations.push(organization);
-            letters.weights.push(weights.get(&cause).copied().unwrap_or(letter.weight));
-            letters.replays.push(letter.replay);
-        }
-        let gone: Vec<i64> = done.letters_done.iter().map(|no| no.0).collect();
+        let letters = new_letters(&done.letters_new, &weights);
+        let gone: Vec<i64> = done.letters_done.iter().filter(|no| no.is_stored()).map(|no| no.0).collect();
         together!(
             self.add_letters(&letters),
             self.cut_letters(&done.letters_cut),
@@ -416,6 +412,30 @@ impl Transaction<'_> {
         let rows = self.query_unless(named.is_empty(), statements::ORGANIZATIONS_NAME, [&named]).await?;
         Ok(rows.iter().map(|row| (organization(row), row.get("organization_id"))).collect())
     }
+}
+
+fn new_letters(new: &[NewLetter], weights: &HashMap<ChangeNo, i64>) -> LetterColumns {
+    let mut letters = LetterColumns::default();
+    for letter in new {
+        let (shard, cause, kind, organization) = match letter.work {
+            FollowUp::SyncChange(no, Recipients::Shard(shard)) => (shard, no, JobKind::SyncChange, None),
+            FollowUp::SyncChange(no, Recipients::One(organization)) => {
+                (organization.shard(), no, JobKind::SyncChange, Some(organization.0))
+            }
+            FollowUp::Reconcile(no, organization) => {
+                (organization.shard(), no, JobKind::Reconcile, Some(organization.0))
+            }
+        };
+        letters.shards.push(shard.0);
+        letters.positions.push(letter.position.0);
+        letters.causes.push(cause.0);
+        letters.events.push(letter.event.0);
+        letters.kinds.push(kind.name());
+        letters.organizations.push(organization);
+        letters.weights.push(weights.get(&cause).copied().unwrap_or(letter.weight));
+        letters.replays.push(letter.replay);
+    }
+    letters
 }
 
 fn uuid(value: ValueId) -> Uuid {

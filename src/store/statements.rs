@@ -117,6 +117,7 @@ statements! {
     SETTINGS_PUT = "settings_put",
     SETTINGS_REMOVE = "settings_remove",
     SHARDS_DUE = "shards_due",
+    SHARDS_EMPTY = "shards_empty",
     SHARDS_LOCK = "shards_lock",
     SHARDS_LOCK_SHARED = "shards_lock_shared",
     SHARDS_WAIT = "shards_wait",

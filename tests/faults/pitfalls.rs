@@ -198,7 +198,12 @@ async fn a_batch_that_is_given_up_midway_leaves_no_transaction_in_the_pool() {
     let database = Database::create().await;
     let store = database.store();
     let catalogue = Arc::new(Catalogue::parse(BUILT_IN).unwrap());
-    let limits = BatchLimits { letters_max: 1000, writes_max: 20_000, lock_timeout: LOCK_TIMEOUT };
+    let limits = BatchLimits {
+        letters_max: 1000,
+        writes_max: 20_000,
+        follow_up_writes_max: 0,
+        lock_timeout: LOCK_TIMEOUT,
+    };
     let executor = Executor::new(store.clone(), Arc::clone(&catalogue), limits, RETRY);
     let ingest = Ingest::new(store, catalogue, Limits::default());
     for no in 0..100 {

@@ -12,8 +12,12 @@ use crate::support::events::{edit, event, partnership, snapshot};
 use crate::support::platform::LOCK_TIMEOUT;
 
 /// The batches of the default configuration.
-const DEFAULT: BatchLimits =
-    BatchLimits { letters_max: 1000, writes_max: 20_000, lock_timeout: LOCK_TIMEOUT };
+const DEFAULT: BatchLimits = BatchLimits {
+    letters_max: 1000,
+    writes_max: 20_000,
+    follow_up_writes_max: 0,
+    lock_timeout: LOCK_TIMEOUT,
+};
 
 /// Room for so many entries in a batch.
 fn room(writes_max: usize) -> BatchLimits {

@@ -49,7 +49,12 @@ async fn statements_for(partner_count: usize) -> u64 {
     let database = Database::create().await;
     let store = database.store();
     let catalogue = Arc::new(Catalogue::parse(BUILT_IN).unwrap());
-    let limits = BatchLimits { letters_max: 1000, writes_max: 20_000, lock_timeout: LOCK_TIMEOUT };
+    let limits = BatchLimits {
+        letters_max: 1000,
+        writes_max: 20_000,
+        follow_up_writes_max: 5000,
+        lock_timeout: LOCK_TIMEOUT,
+    };
     let executor = Executor::new(store.clone(), Arc::clone(&catalogue), limits, RETRY);
     let ingest = Ingest::new(store.clone(), catalogue, Limits::default());
 

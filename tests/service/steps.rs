@@ -16,8 +16,12 @@ use crate::support::database::Database;
 use crate::support::events::{edit, partnership, raw};
 use crate::support::platform::{LOCK_TIMEOUT, RETRY, lines};
 
-pub(crate) const LIMITS: BatchLimits =
-    BatchLimits { letters_max: 1000, writes_max: 20_000, lock_timeout: LOCK_TIMEOUT };
+pub(crate) const LIMITS: BatchLimits = BatchLimits {
+    letters_max: 1000,
+    writes_max: 20_000,
+    follow_up_writes_max: 0,
+    lock_timeout: LOCK_TIMEOUT,
+};
 
 /// Ingest and executor over a database of their own, driven by hand.
 pub(crate) struct Steps {

@@ -16,8 +16,8 @@ use channel_sync::contract::{Envelope, Event};
 use channel_sync::domain::catalogue::{Catalogue, Reach};
 use channel_sync::domain::decide::Counts;
 use channel_sync::domain::mailbox::{
-    Batch, Done, FollowUp, JobDone, JobKind, JobPart, Letter, LetterNo, Progress, Recipients, Verdict, Work,
-    numbers_needed,
+    Batch, Done, FollowUp, JobDone, JobKind, JobPart, Letter, LetterNo, NewLetter, Progress, Recipients,
+    Verdict, Work, numbers_needed,
 };
 use channel_sync::domain::partnership::Mode;
 use channel_sync::domain::plan::Plan;
@@ -83,6 +83,8 @@ struct Open {
     /// For checks: the letters that it could have taken, and who was paused when it locked its shards.
     pub(crate) seen: BTreeSet<LetterNo>,
     pub(crate) paused: BTreeSet<Option<OrganizationNo>>,
+    /// Letters that are done at once: they never lie in a mailbox.
+    at_once: BTreeMap<LetterNo, Arc<LetterRow>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -671,6 +673,30 @@ impl DatabaseTransaction for Transaction {
         Ok(Locked { shards: locked, held, everybody_held })
     }
 
+    async fn lock_empty(&self, shards: &[Shard], locked: &[Shard]) -> Result<Locked, StoreError> {
+        self.statement("lock shards for what follows").await?;
+        let locked: Vec<Shard> = {
+            let server = &mut self.memory.site.lock().server;
+            let mut is_locked =
+                |shard: &Shard| locked.contains(shard) || server.lock_shard(self.no, *shard, true);
+            shards.iter().copied().filter(|shard| is_locked(shard)).collect()
+        };
+        self.statement("look who is held").await?;
+        let paused = self.memory.site.lock().server.rows.paused.clone();
+        self.statement("look which shards are empty").await?;
+        let mut shared = self.memory.site.lock();
+        let rows = shared.server.view(self.no);
+        let is_empty = |shard: &Shard| rows.letters.values().all(|row| row.shard() != *shard);
+        let empty: Vec<Shard> = locked.into_iter().filter(is_empty).collect();
+        shared.say(self.memory.actor, || format!("has {empty:?}, which are empty"));
+        let open = shared.server.mine(self.no);
+        open.seen.extend(rows.letters.keys());
+        let everybody_held = paused.contains(&None);
+        let held = paused.iter().copied().flatten().collect();
+        open.paused.extend(paused);
+        Ok(Locked { shards: empty, held, everybody_held })
+    }
+
     async fn take_letters(
         &self,
         _catalogue: &Catalogue,
@@ -736,6 +762,15 @@ impl DatabaseTransaction for Transaction {
         writes_max: usize,
     ) -> Result<(World, Batch), StoreError> {
         self.statement("lock for reading").await?;
+        {
+            let mut shared = self.memory.site.lock();
+            let open = shared.server.mine(self.no);
+            for letter in letters.iter().filter(|letter| !letter.no.is_stored()) {
+                let (letter, run_at) = (letter.clone(), open.began);
+                let row = LetterRow { letter, attempts: 0, attempts_before: 0, run_at };
+                open.at_once.insert(row.letter.no, Arc::new(row));
+            }
+        }
         let readable: HashSet<Shard> = {
             let server = &mut self.memory.site.lock().server;
             let shards = shards_read(&letters, locked).into_iter();
@@ -824,8 +859,9 @@ impl DatabaseTransaction for Transaction {
         let written =
             put.map(|address| address.0).chain(writes.partnerships.iter().map(|one| one.downstream));
         let poisoned = written.into_iter().find(|one| shared.troubles.poisoned.contains(one));
-        let rows = shared.server.view(self.no);
-        let Open { seen, paused, .. } = &shared.server.open[&self.no];
+        let mut rows = shared.server.view(self.no);
+        let Open { seen, paused, at_once, .. } = &shared.server.open[&self.no];
+        Arc::make_mut(&mut rows).letters.extend(at_once.clone());
         let saved = checks::saved(catalogue, &rows, seen, paused, done, writes, attempts);
         let work_done = match saved {
             Ok(in_order) => in_order,
@@ -836,31 +872,13 @@ impl DatabaseTransaction for Transaction {
         };
         let began = shared.server.open[&self.no].began;
         let mut effects = vec![Effect::Written(Box::new(writes.clone()))];
-        effects.extend(done.changes.iter().cloned().map(Arc::new).map(Effect::ChangeAdded));
+        effects.extend(done.changes.iter().cloned().map(Effect::ChangeAdded));
         effects.extend(done.reconciles.iter().copied().map(Effect::ReconcileAdded));
-        effects.extend(done.letters_done.iter().copied().map(Effect::LetterRemoved));
-        for new in &done.letters_new {
-            let mut weight = new.weight;
-            let work = match new.work {
-                FollowUp::SyncChange(no, to) => {
-                    let change = done.changes.iter().find(|change| change.no == no);
-                    let change =
-                        change.map_or_else(|| Arc::clone(&rows.changes[&no]), |new| Arc::new(new.clone()));
-                    Work::SyncChange { change, to }
-                }
-                FollowUp::Reconcile(no, _) => {
-                    let reconcile = *done.reconciles.iter().find(|reconcile| reconcile.no == no).unwrap();
-                    let parties = [reconcile.upstream, reconcile.downstream];
-                    weight = rows.settings.keys().filter(|(one, _, _)| parties.contains(one)).count() as i64;
-                    Work::Reconcile(reconcile)
-                }
-            };
-            let no = shared.server.letter();
-            let letter = new_letter(no, new.position, new.event, work, weight);
-            let letter = Letter { replay: new.replay, ..letter };
-            let row = LetterRow { letter, attempts: 0, attempts_before: 0, run_at: began };
-            effects.push(Effect::LetterAdded(Arc::new(row)));
-        }
+        let (gone, at_once): (Vec<LetterNo>, Vec<LetterNo>) =
+            done.letters_done.iter().partition(|no| no.is_stored());
+        effects.extend(gone.into_iter().map(Effect::LetterRemoved));
+        shared.tally.at_once += at_once.len() as u64;
+        effects.extend(new_letters(shared, began, &rows, done, &done.letters_new));
         effects.extend(done.letters_cut.iter().cloned().map(Effect::LetterCut));
         for one in work_done {
             let no = shared.server.job();
@@ -894,6 +912,19 @@ impl DatabaseTransaction for Transaction {
             return Err(self.fail(shared, StoreError::Row { what, reason }));
         }
         Ok(FoundWrongs::new())
+    }
+
+    async fn add_new_letters(&self, letters: &[NewLetter]) -> Result<(), StoreError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        self.statement("add letters").await?;
+        let mut guard = self.memory.site.lock();
+        let shared = &mut *guard;
+        let (rows, began) = (shared.server.view(self.no), shared.server.open[&self.no].began);
+        let effects = new_letters(shared, began, &rows, &Done::default(), letters);
+        shared.server.mine(self.no).effects.extend(effects);
+        Ok(())
     }
 
     async fn savepoint(&self) -> Result<(), StoreError> {
@@ -1054,6 +1085,33 @@ impl Transaction {
         shared.server.mine(self.no).effects.push(Effect::LetterRemoved(row.letter.no));
         Blamed::Split { into }
     }
+}
+
+/// Letters that follow, as they are added.
+fn new_letters(shared: &mut Shared, began: i64, rows: &Rows, done: &Done, new: &[NewLetter]) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for new in new {
+        let mut weight = new.weight;
+        let work = match new.work {
+            FollowUp::SyncChange(no, to) => {
+                let change = done.changes.iter().find(|change| change.no == no);
+                let change = Arc::clone(change.unwrap_or_else(|| &rows.changes[&no]));
+                Work::SyncChange { change, to }
+            }
+            FollowUp::Reconcile(no, _) => {
+                let reconcile = *done.reconciles.iter().find(|reconcile| reconcile.no == no).unwrap();
+                let parties = [reconcile.upstream, reconcile.downstream];
+                weight = rows.settings.keys().filter(|(one, _, _)| parties.contains(one)).count() as i64;
+                Work::Reconcile(reconcile)
+            }
+        };
+        let no = shared.server.letter();
+        let letter = new_letter(no, new.position, new.event, work, weight);
+        let letter = Letter { replay: new.replay, ..letter };
+        let row = LetterRow { letter, attempts: 0, attempts_before: 0, run_at: began };
+        effects.push(Effect::LetterAdded(Arc::new(row)));
+    }
+    effects
 }
 
 /// What must be known of letters outside a batch.

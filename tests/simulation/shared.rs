@@ -45,6 +45,8 @@ pub(crate) struct Tally {
     pub(crate) cut_by_members: u64,
     /// Letters to one organization of which a part was done.
     pub(crate) cut_by_entries: u64,
+    /// Letters that never lay in a mailbox.
+    pub(crate) at_once: u64,
     /// Jobs that were sent once more.
     pub(crate) replayed: u64,
     pub(crate) rolled_back: u64,
@@ -59,7 +61,7 @@ impl Tally {
     pub(crate) fn add(&mut self, other: &Self) {
         let Self { steps, events, rejected, jobs, given_up, postponed, split, .. } = other;
         let Self { cut_by_members, cut_by_entries, replayed, rolled_back, crashes, stops, .. } = other;
-        let Self { redelivered, lost_calls, unanswered_commits, .. } = other;
+        let Self { redelivered, lost_calls, unanswered_commits, at_once, .. } = other;
         self.steps += steps;
         self.events += events;
         self.rejected += rejected;
@@ -69,6 +71,7 @@ impl Tally {
         self.split += split;
         self.cut_by_members += cut_by_members;
         self.cut_by_entries += cut_by_entries;
+        self.at_once += at_once;
         self.replayed += replayed;
         self.rolled_back += rolled_back;
         self.crashes += crashes;

@@ -517,7 +517,7 @@ impl Model {
             assert!(self.letters.remove(no).is_some(), "a letter was done that was not there: {no:?}");
         }
         for change in &done.changes {
-            let known = self.changes.insert(change.no, change.clone());
+            let known = self.changes.insert(change.no, Change::clone(change));
             assert!(known.is_none(), "two changes have the number {:?}", change.no);
         }
         for reconcile in &done.reconciles {
