@@ -127,7 +127,7 @@ pub struct ExecutorConfig {
     /// `batch_writes_max`: how many rows a batch may write before it is cut; at least 100.
     pub batch_writes_max: usize,
     /// `follow_up_writes_max`: how many entries what follows from a batch may write to be done in the same
-    /// transaction.
+    /// transaction, where it is not little for each shard; zero: it never is.
     pub follow_up_writes_max: usize,
     /// `lock_timeout_ms`: how long a batch waits for rows that somebody else has locked, before it goes on
     /// without their organizations.

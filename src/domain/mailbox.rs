@@ -357,14 +357,26 @@ pub struct Done {
     pub stopped: bool,
 }
 
+/// A letter to a shard that writes no more than this costs more than what it asks for.
+const SMALL_LETTER: i64 = 8;
+
 impl Done {
     /// Takes out the letters to shards that follow, where all of them together write no more than `writes_max`
-    /// entries; else none. Whoever takes them does them at once, or adds them to their mailboxes.
-    pub fn take_fan_out(&mut self, writes_max: usize) -> Vec<NewLetter> {
+    /// entries, or are small and write no more than there is `room` for; else none. Whoever takes them does them
+    /// at once, or adds them to their mailboxes.
+    ///
+    /// Large ones are left: done by letters, several executors share them.
+    pub fn take_fan_out(&mut self, writes_max: usize, room: usize) -> Vec<NewLetter> {
         let to_shard =
             |letter: &NewLetter| matches!(letter.work, FollowUp::SyncChange(_, Recipients::Shard(_)));
-        let weight = self.letters_new.iter().filter(|letter| to_shard(letter)).map(|letter| letter.weight);
-        if weight.fold(0, i64::saturating_add) > i64::try_from(writes_max).unwrap_or(i64::MAX) {
+        let (mut letters, mut writes) = (0_i64, 0_i64);
+        for letter in self.letters_new.iter().filter(|letter| to_shard(letter)) {
+            letters += 1;
+            writes = writes.saturating_add(letter.weight);
+        }
+        let at_most = |max: usize| writes <= i64::try_from(max).unwrap_or(i64::MAX);
+        let are_small = writes <= letters * SMALL_LETTER;
+        if !at_most(room) || !(at_most(writes_max) || are_small && writes_max > 0) {
             return Vec::new();
         }
         let (fan_out, others) = std::mem::take(&mut self.letters_new).into_iter().partition(to_shard);

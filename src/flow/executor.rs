@@ -40,8 +40,8 @@ pub struct BatchLimits {
     pub letters_max: usize,
     /// Most entries that a batch writes. A single event of an organization's own may write more.
     pub writes_max: usize,
-    /// What follows from its jobs is done in the same transaction, where it writes no more entries than this and
-    /// nothing else is to be done there before; else by letters.
+    /// What follows from its jobs is done in the same transaction, where it writes no more entries than this, or
+    /// few for each shard, and nothing else is to be done there before; else by letters. Zero: always by letters.
     pub follow_up_writes_max: usize,
     /// How long it waits for rows that somebody else has locked, before it goes on without the organizations
     /// that they belong to.
@@ -531,7 +531,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
         if !self.hopeful {
             return Vec::new();
         }
-        let fan_out = done.take_fan_out(self.follow_up_writes_max.min(self.room));
+        let fan_out = done.take_fan_out(self.follow_up_writes_max, self.room);
         let changes: HashMap<ChangeNo, Arc<Change>> =
             done.changes.iter().map(|change| (change.no, Arc::clone(change))).collect();
         let mut follow_ups = Vec::with_capacity(fan_out.len());
