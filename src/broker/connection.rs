@@ -2,10 +2,12 @@
 //!
 //! The library gives each connection a thread, and neither a dropped attempt nor a dropped connection ends
 //! it while the peer is silent. So a second handle on the socket is kept here: shutting that down ends
-//! the thread, whatever the peer does.
+//! the thread, whatever the peer does. The same is done where nothing has come from the broker for almost twice
+//! the heartbeat: then all that is under way on the connection fails.
 
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind};
 
 use super::error::{BrokerError, codes, reason, reply_code};
+use super::silence::LastHeard;
 use crate::config::BrokerConfig;
 
 const CONNECT: &str = "connect to the broker";
@@ -25,6 +28,7 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) struct Wire {
     connection: Connection,
     socket: Socket,
+    watch: SilenceWatch,
 }
 
 /// Makes a connection, named `channel-sync <purpose>` in the broker's listings.
@@ -34,7 +38,8 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
     let uri = uri(config)?;
     let (user, vhost) = (uri.authority.userinfo.username.clone(), uri.vhost.clone());
     let lost = |reason: String| BrokerError::Lost { action: CONNECT.to_owned(), reason };
-    let runtime = lapin::runtime::default_runtime().map_err(|error| lost(reason(&error)))?;
+    let last_heard = LastHeard::now();
+    let runtime = last_heard.runtime();
     let properties = ConnectionProperties::default()
         .with_connection_name(format!("channel-sync {purpose}").into())
         .with_client_property("product".into(), "channel-sync".into())
@@ -43,17 +48,16 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
     let socket = Socket::default();
     let timeout = config.connect_timeout;
     let dialled = socket.handle();
-    let reactor = runtime.clone();
+    let listening = last_heard.clone();
     // Runs on the library's thread: what it waits for must end by itself.
     let dial = async move |uri: AMQPUri, _| {
         let dialling = async {
             let authority = &uri.authority;
             let addresses: Vec<_> =
                 tokio::net::lookup_host((authority.host.as_str(), authority.port)).await?.collect();
-            let stream = AsyncTcpStream::connect(&reactor, addresses).await?;
-            if let AsyncTcpStream::Plain(plain) = &stream {
-                dialled.open(plain.get_ref().as_fd().try_clone_to_owned()?.into())?;
-            }
+            let stream = listening.connect(&addresses).await?;
+            dialled.open(stream.socket().as_fd().try_clone_to_owned()?.into())?;
+            let stream = AsyncTcpStream::Plain(stream);
             match uri.scheme {
                 AMQPScheme::AMQP => Ok(stream),
                 AMQPScheme::AMQPS => {
@@ -74,10 +78,19 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
         _ => lost(reason(&error)),
     };
     match tokio::time::timeout(timeout, attempt).await {
-        Ok(Ok(connection)) => Ok(Wire { connection, socket }),
+        Ok(Ok(connection)) => {
+            let watch = SilenceWatch::begin(last_heard, silence_max(config.heartbeat), socket.handle());
+            Ok(Wire { connection, socket, watch })
+        }
         Ok(Err(error)) => Err(refused(error)),
         Err(_) => Err(BrokerError::Timeout { action: CONNECT.to_owned(), after: timeout, blocked: false }),
     }
+}
+
+/// After so long without a byte, the broker hangs: twice the heartbeat, less what it takes to say so. It sends
+/// one twice in each.
+fn silence_max(heartbeat: Duration) -> Duration {
+    heartbeat * 2 - heartbeat / 10
 }
 
 /// What the library is to connect to, with what it reads differently put right.
@@ -116,6 +129,18 @@ impl Wire {
         self.connection.status().blocked()
     }
 
+    /// What went wrong on this connection, given what the library says of it.
+    pub(super) fn explain(&self, error: BrokerError) -> BrokerError {
+        match error {
+            BrokerError::Lost { action, .. } if self.watch.barked() => {
+                let reason =
+                    format!("nothing came from the broker for {:.1} s", self.watch.limit.as_secs_f64());
+                BrokerError::Lost { action, reason }
+            }
+            error => error,
+        }
+    }
+
     /// Says goodbye, for at most [`CLOSE_TIMEOUT`]. Dropping the connection does without.
     pub(super) async fn close(self) {
         let goodbye = self.connection.close(200, "goodbye".into());
@@ -149,6 +174,36 @@ impl Socket {
     }
 }
 
+/// Shuts the socket down where the broker is silent for too long, which the library would notice later.
+struct SilenceWatch {
+    limit: Duration,
+    barked: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl SilenceWatch {
+    fn begin(last_heard: LastHeard, limit: Duration, socket: SocketHandle) -> Self {
+        let barked = Arc::new(AtomicBool::new(false));
+        let barks = Arc::clone(&barked);
+        let task = tokio::spawn(async move {
+            last_heard.silent_for(limit).await;
+            barks.store(true, Ordering::Release);
+            socket.shut();
+        });
+        Self { limit, barked, task }
+    }
+
+    fn barked(&self) -> bool {
+        self.barked.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for SilenceWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 impl SocketHandle {
     /// Notes the socket.
     ///
@@ -162,16 +217,21 @@ impl SocketHandle {
         *state = SocketState::Open(socket);
         Ok(())
     }
-}
 
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Shuts the socket down, now or as soon as there is one.
+    fn shut(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let SocketState::Open(socket) = &*state {
             // It fails where the peer was faster, which is as good.
             let _ = socket.shutdown(Shutdown::Both);
         }
         *state = SocketState::Gone;
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.0.shut();
     }
 }
 

@@ -124,6 +124,11 @@ impl Consumer {
     /// # Errors
     /// This generation is at its end. What it delivered and nobody acknowledged comes again.
     pub async fn next_batch(&mut self, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        let batch = self.gather(max).await;
+        batch.map_err(|error| self.wire.explain(error))
+    }
+
+    async fn gather(&mut self, max: usize) -> Result<Vec<Delivery>, BrokerError> {
         let mut batch = vec![self.first().await?];
         while batch.len() < max
             && let Some(next) = self.deliveries.next().now_or_never()
@@ -180,7 +185,7 @@ impl Consumer {
                 Ok(())
             }
             Ok(Ok(false)) => Err(BrokerError::Stale),
-            Ok(Err(error)) => Err(BrokerError::of("acknowledge", &error)),
+            Ok(Err(error)) => Err(self.wire.explain(BrokerError::of("acknowledge", &error))),
             Err(_) => Err(BrokerError::Timeout {
                 action: "acknowledge".to_owned(),
                 after: ACKNOWLEDGE_TIMEOUT,

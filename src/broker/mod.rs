@@ -10,6 +10,7 @@
 //! - A message is acknowledged by [`Consumer::ack_through`] alone, over the generation that delivered it.
 //! - Publishing has a connection of its own: a broker that is short of memory or disk stops reading from
 //!   those that publish, and acknowledgements must not wait behind that.
+//! - A link whose broker is silent is down before twice the heartbeat is over.
 //! - A message counts as published when the broker has confirmed it *and* a queue has taken it.
 //!
 //! | module | holds |
@@ -19,6 +20,7 @@
 //! | `depth` | how long a queue is |
 //! | [`link`] | the generations one after the other, and what state the link is in |
 //! | [`publish`] | publishing with confirms |
+//! | `connection`, `silence` | one connection, and when the broker was last heard on it |
 
 mod connection;
 pub mod consume;
@@ -27,6 +29,7 @@ mod error;
 pub mod link;
 mod message;
 pub mod publish;
+mod silence;
 pub mod topology;
 
 pub use consume::{Consumer, Delivery, Receipt};

@@ -98,7 +98,7 @@ impl Publisher {
         });
         // The first poll puts the message in line, so that it stands behind those of earlier calls.
         match poll_immediate(&mut answer).await {
-            Some(Err(error)) => return Err(publish_error(&error)),
+            Some(Err(error)) => return Err(self.wire.explain(publish_error(&error))),
             Some(Ok(confirmed)) => self.note(confirmed)?,
             None => {
                 self.unconfirmed_bytes += bytes;
@@ -135,7 +135,7 @@ impl Publisher {
         };
         // Borrowed, not taken: whoever drops this future loses no answer.
         let confirmed = match tokio::time::timeout(CONFIRM_TIMEOUT, &mut oldest.answer).await {
-            Ok(confirmed) => confirmed.map_err(|error| publish_error(&error))?,
+            Ok(confirmed) => confirmed.map_err(|error| self.wire.explain(publish_error(&error)))?,
             Err(_) => return Err(self.no_answer()),
         };
         self.unconfirmed_bytes -= oldest.bytes;

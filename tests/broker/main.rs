@@ -8,7 +8,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use channel_sync::broker::{BrokerError, Consumer, Delivery, Link, LinkState, Publisher};
 use channel_sync::config::BrokerConfig;
@@ -489,9 +489,13 @@ async fn a_peer_that_hangs_is_noticed_by_the_heartbeat() {
     let mut state = link.state();
     soon("the link is up", link.consumer()).await.unwrap();
     proxy.set(Fault::BlackHole);
+    let started = Instant::now();
     let working = tokio::spawn(async move { link.next_batch(10).await });
     let down = |state: &LinkState| matches!(state, LinkState::Connecting { last_error: Some(_), .. });
     soon("the link notices", state.wait_for(down)).await.unwrap();
+    // Twice the heartbeat, as the protocol has it, and three seconds for a machine with much else to do.
+    let limit = config.heartbeat * 2 + Duration::from_secs(3);
+    assert!(started.elapsed() < limit, "noticed after {:?}", started.elapsed());
     // What is frozen stays so; the link comes back over a new connection.
     proxy.set(Fault::Refuse);
     proxy.restore();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::support::broker::eventually;
 use crate::support::load::Load;
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::stage::Stage;
+use crate::support::stage::{HEARTBEAT, Stage};
 use crate::support::tap::Direction;
 use crate::{start_ready, stop};
 
@@ -104,6 +104,9 @@ async fn proxy(link: Link) -> Proxy {
     }
 }
 
+/// What a machine with much else to do may need, besides, until a test sees that something was noticed.
+const SLACK: Duration = Duration::from_secs(5);
+
 const SLOW: Fault = Fault::Latency(Duration::from_millis(20));
 
 #[tokio::test]
@@ -129,8 +132,7 @@ async fn one_byte_at_a_time_from_postgres() {
 #[tokio::test]
 async fn a_broker_that_hangs() {
     let noticed = recovers_from(Link::Broker, Fault::BlackHole).await;
-    // After twice the heartbeat, which is a second here; ten times that for a machine with much else to do.
-    assert!(noticed < Duration::from_secs(20), "noticed after {noticed:?}");
+    assert!(noticed < HEARTBEAT * 2 + SLACK, "noticed after {noticed:?}");
 }
 
 #[tokio::test]
@@ -145,7 +147,8 @@ async fn a_broker_that_hears_nothing() {
 
 #[tokio::test]
 async fn a_broker_that_is_not_heard() {
-    recovers_from(Link::Broker, Fault::HalfOpen(Direction::ToClient)).await;
+    let noticed = recovers_from(Link::Broker, Fault::HalfOpen(Direction::ToClient)).await;
+    assert!(noticed < HEARTBEAT * 2 + SLACK, "noticed after {noticed:?}");
 }
 
 #[tokio::test]

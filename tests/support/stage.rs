@@ -21,6 +21,9 @@ pub const EVENTS: &str = "channel-sync.events";
 /// The queue of what the broker gave up on.
 pub const DEAD_LETTER: &str = "channel-sync.dead-letter";
 
+/// The heartbeat of a service that is set up for faults.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+
 /// How the service is set up on a stage: faults are noticed soon, and pauses are short.
 const VARIABLES: [(&str, &str); 12] = [
     ("EXECUTOR__POLL_MS", "100"),
