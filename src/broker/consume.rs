@@ -64,12 +64,27 @@ impl Consumer {
     pub async fn open(config: &BrokerConfig, generation: u64) -> Result<Self, BrokerError> {
         let wire = connect(config, "consume").await?;
         let after = config.connect_timeout;
-        tokio::time::timeout(after, Self::begin(wire, config, generation)).await.unwrap_or_else(|_| {
-            Err(BrokerError::Timeout { action: "begin to consume".to_owned(), after, blocked: false })
-        })
+        let mut asked = false;
+        let beginning = Self::begin(wire, config, generation, &mut asked);
+        match tokio::time::timeout(after, beginning).await {
+            Ok(begun) => begun,
+            // A queue without a leader is declared like any other.
+            Err(_) if asked => {
+                Err(BrokerError::Leaderless { queue: Topology::new(&config.prefix).events, after })
+            }
+            Err(_) => {
+                Err(BrokerError::Timeout { action: "begin to consume".to_owned(), after, blocked: false })
+            }
+        }
     }
 
-    async fn begin(wire: Wire, config: &BrokerConfig, generation: u64) -> Result<Self, BrokerError> {
+    /// Says by `asked` when all is answered but the request for deliveries.
+    async fn begin(
+        wire: Wire,
+        config: &BrokerConfig,
+        generation: u64,
+        asked: &mut bool,
+    ) -> Result<Self, BrokerError> {
         let topology = Topology::new(&config.prefix);
         let channel = wire.channel().await?;
         if config.declare_topology {
@@ -84,6 +99,7 @@ impl Consumer {
         // Never the same twice: the broker would deliver to whatever was left of the first.
         let tag = format!("channel-sync-{}-{}-{generation}", std::process::id(), started_ns());
         let arguments = FieldTable::default();
+        *asked = true;
         let deliveries = channel
             .basic_consume(
                 queue.as_str().into(),

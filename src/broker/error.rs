@@ -25,6 +25,15 @@ pub enum BrokerError {
         /// Whether the broker has said that it holds back publishers.
         blocked: bool,
     },
+    /// The broker has answered everything but the request for deliveries. Transient, though an operator may have
+    /// to bring the queue back.
+    #[error("consume from {queue}: no answer within {} s, as from a quorum queue that has no leader", .after.as_secs())]
+    Leaderless {
+        /// The queue.
+        queue: String,
+        /// How long was waited.
+        after: Duration,
+    },
     /// The broker stopped delivering, as it does without another word when the queue is deleted. Transient:
     /// the next attempt declares the queue again, or finds it missing.
     #[error("consume from {queue}: the broker ended the delivery, as it does when the queue is deleted")]
@@ -116,7 +125,11 @@ impl BrokerError {
     /// Whether another attempt may go well with nothing changed by a person.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Lost { .. } | Self::Timeout { .. } | Self::Ended { .. } | Self::Stale => true,
+            Self::Lost { .. }
+            | Self::Timeout { .. }
+            | Self::Leaderless { .. }
+            | Self::Ended { .. }
+            | Self::Stale => true,
             Self::Refused { .. }
             | Self::Forbidden { .. }
             | Self::Conflict { .. }

@@ -6,7 +6,8 @@ use crate::support::broker::{broker_config, eventually};
 use crate::support::load::Load;
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::stage::{DEAD_LETTER, EVENTS, Stage};
-use crate::{start_ready, stop};
+use crate::support::tap::{Step, Tap};
+use crate::{start, start_ready, stop};
 
 #[tokio::test]
 async fn a_queue_that_is_deleted_is_declared_again_and_consumed() {
@@ -23,6 +24,25 @@ async fn a_queue_that_is_deleted_is_declared_again_and_consumed() {
         stage.settle().await;
     }
     assert!(process.log().contains("the broker ended the delivery"), "{}", process.log());
+    stop(process).await;
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_queue_without_a_leader_is_called_that_and_tried_again() {
+    let mut stage = Stage::set(Load::new(15, 1, 3)).await;
+    let tap = Tap::at(Step::Consuming);
+    let broker = Proxy::before_broker_with(&tap).await;
+    let variables = stage.variables().through_broker_proxy(&broker);
+    let mut process = start(&variables.with("BROKER__CONNECT_TIMEOUT_SECONDS", "2"));
+    eventually("health says what the broker does not answer", async || {
+        process.health().await.is_some_and(|(status, body)| {
+            let reason = body["broker"]["reason"].as_str().unwrap_or_default();
+            status == 503 && reason.contains("from a quorum queue that has no leader")
+        })
+    })
+    .await;
+    stage.begin().await;
     stop(process).await;
     stage.finish().await;
 }

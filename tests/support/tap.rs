@@ -22,6 +22,8 @@ pub enum Direction {
 pub enum Step {
     /// AMQP: the frame of a delivery was forwarded, its content is not.
     Delivered,
+    /// AMQP: one request for deliveries is lost; all else is forwarded, heartbeats too.
+    Consuming,
     /// AMQP: an acknowledgement is not forwarded.
     Acknowledging,
     /// AMQP: an acknowledgement was forwarded.
@@ -229,6 +231,11 @@ impl Watch {
         let Some(method) = method(frame).filter(|_| !first) else { return Verdict::Forward };
         *state.methods.entry(method).or_default() += 1;
         match (method, state.step) {
+            (BASIC_CONSUME, Some(Step::Consuming)) => {
+                state.step = None;
+                tap.catch();
+                Verdict::Swallow
+            }
             (BASIC_ACK, Some(Step::Acknowledging)) => {
                 state.step = None;
                 tap.catch();
@@ -282,6 +289,7 @@ impl Watch {
     }
 }
 
+const BASIC_CONSUME: (u16, u16) = (60, 20);
 const BASIC_DELIVER: (u16, u16) = (60, 60);
 const BASIC_ACK: (u16, u16) = (60, 80);
 
