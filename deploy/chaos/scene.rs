@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::probe::Probe;
 use super::support::audit::Audit;
@@ -32,6 +32,8 @@ pub(crate) struct Cast {
     random: u64,
     /// Replicas that ended by themselves.
     pub(crate) deaths: Vec<String>,
+    /// How long it took each replica to notice that the broker hangs.
+    pub(crate) noticed: Vec<Duration>,
 }
 
 impl Scene {
@@ -43,8 +45,15 @@ impl Scene {
         let folder = PathBuf::from(std::env::var("CHANNEL_SYNC_DEV").unwrap()).join("log");
         let variables =
             stage.default_variables().with("BROKER__HEARTBEAT_SECONDS", &HEARTBEAT.as_secs().to_string());
-        let mut cast =
-            Cast { program, folder, variables, replicas: Vec::new(), random: seed, deaths: Vec::new() };
+        let mut cast = Cast {
+            program,
+            folder,
+            variables,
+            replicas: Vec::new(),
+            random: seed,
+            deaths: Vec::new(),
+            noticed: Vec::new(),
+        };
         for _ in 0..replicas {
             cast.start().await;
         }
@@ -139,6 +148,30 @@ impl Cast {
         let status = replica.ended().await;
         if !status.success() {
             self.deaths.push(format!("a replica ended with {status}\n{}", replica.log()));
+        }
+    }
+
+    /// Notes how long it takes each replica, from now on, to say that the broker is down. Who does not say so
+    /// within the limit counts among the deaths.
+    pub(crate) async fn notice_broker_down(&mut self, limit: Duration) {
+        let started = Instant::now();
+        let mut unaware: Vec<_> = self.replicas.iter_mut().collect();
+        while !unaware.is_empty() && started.elapsed() < limit {
+            for replica in std::mem::take(&mut unaware) {
+                let health = replica.health().await;
+                if health.is_some_and(|(_, body)| body["broker"]["status"] == "down") {
+                    self.noticed.push(started.elapsed());
+                } else {
+                    unaware.push(replica);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let unaware = unaware.len();
+        if unaware > 0 {
+            let limit = limit.as_secs();
+            self.deaths
+                .push(format!("{unaware} replicas do not notice within {limit} s that the broker hangs"));
         }
     }
 

@@ -55,8 +55,16 @@ pub(crate) fn begin_to_start() -> tokio::task::JoinHandle<()> {
     })
 }
 
-/// Runs rabbitmqctl on the private broker.
-pub(crate) async fn rabbitmqctl(arguments: &'static [&'static str]) {
+/// The quorum queues of the private broker that have no leader, as it prints them; empty where there is none.
+pub(crate) async fn leaderless_queues() -> String {
+    const ALL: &str =
+        "io:format(\"~p\", [[Name || {Name, State} <- ets:tab2list(ra_state), State =/= leader]]), ok.";
+    let printed = rabbitmqctl(&["eval", ALL]).await;
+    printed.trim().trim_end_matches("ok").trim().trim_matches(['[', ']']).to_owned()
+}
+
+/// Runs rabbitmqctl on the private broker; returns what it prints.
+pub(crate) async fn rabbitmqctl(arguments: &'static [&'static str]) -> String {
     let running = tokio::task::spawn_blocking(move || {
         let output = Command::new("deploy/dev")
             .arg("rabbitmqctl")
@@ -65,8 +73,9 @@ pub(crate) async fn rabbitmqctl(arguments: &'static [&'static str]) {
             .output()
             .unwrap();
         assert!(output.status.success(), "rabbitmqctl: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     });
-    running.await.unwrap();
+    running.await.unwrap()
 }
 
 /// Waits until the broker's port is open, or closed: the threads of a killed process may hold it for longer than

@@ -225,9 +225,13 @@ impl Sender {
         Self { config, publisher: None }
     }
 
+    /// # Panics
+    /// After [`DEADLINE`] and one attempt.
     async fn send(&mut self, messages: &[Message]) {
         const PAUSE: Duration = Duration::from_millis(50);
+        let started = Instant::now();
         while let Err(error) = self.try_send(messages).await {
+            assert!(started.elapsed() < DEADLINE, "the broker has confirmed nothing for so long: {error}");
             tracing::debug!(%error, "publish");
             self.publisher = None;
             tokio::time::sleep(PAUSE).await;
