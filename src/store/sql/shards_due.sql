@@ -1,5 +1,5 @@
--- Shards with due letters of organizations that are not held, and how many and how heavy these are, up to $2 a
--- shard; none while all execution is paused. Indexes: letter_order, letter_attempted.
+-- Shards with due letters of organizations that are not held, and how many and how heavy these are, as far as
+-- looking at $2 a shard tells; none while all execution is paused. Indexes: letter_order, letter_attempted.
 with held as materialized (
      select organization_no
        from letter
@@ -20,8 +20,7 @@ select s.shard, l.letters, l.weight::bigint
                 where letter.shard = s.shard
                   and (attempts = 0 or run_at <= now())
                   and (organization_no is null or organization_no not in (select organization_no from held))
-                order by position, cause_no, letter_no
-                limit $2) first
+                limit $2) some_of_them
        ) l
  where l.letters > 0
    and not exists (select from pause where organization_no is null)
