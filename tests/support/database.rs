@@ -26,13 +26,25 @@ impl Database {
     /// # Panics
     /// Where the environment names no Postgres, or none answers.
     pub async fn create() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let admin = connect(&admin_url()).await;
         let template = template(&admin).await;
+        Self::made_of(&admin, &template).await
+    }
+
+    /// A copy of it as it is now. Whoever is connected to it is disconnected.
+    pub async fn copy(&self) -> Self {
+        let admin = connect(&admin_url()).await;
+        run(&admin, &disconnect(&self.name)).await;
+        // By files: a copy may be large, and is not to fill the log.
+        Self::made_of(&admin, &format!("{} strategy file_copy", self.name)).await
+    }
+
+    async fn made_of(admin: &Client, template: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         // What an earlier process of the same id may have left.
-        run(&admin, &format!("drop database if exists {name} with (force)")).await;
-        run(&admin, &format!("create database {name} template {template}")).await;
+        run(admin, &format!("drop database if exists {name} with (force)")).await;
+        run(admin, &format!("create database {name} template {template}")).await;
         let url = url_of(&name);
         Self { name, url }
     }
@@ -86,13 +98,16 @@ async fn template(admin: &Client) -> String {
         store.migrate().await.unwrap();
         store.put_catalogue(&Catalogue::parse(BUILT_IN).unwrap()).await.unwrap();
         drop(store);
-        let connected =
-            format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{unfinished}'");
-        run(admin, &connected).await;
+        run(admin, &disconnect(&unfinished)).await;
         run(admin, &format!("alter database {unfinished} rename to {name}")).await;
     }
     run(admin, &format!("select pg_advisory_unlock({TEMPLATE_LOCK})")).await;
     name
+}
+
+/// Ends all sessions of a database: nobody may be connected to what is copied or renamed.
+fn disconnect(database: &str) -> String {
+    format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'")
 }
 
 /// The text of all migrations, in the order of their names.
