@@ -1,0 +1,140 @@
+//! The floor: the partners' setting rows and job rows of a workload in raw SQL, into tables with the same columns
+//! and indexes, over two connections, a request for each transaction.
+//!
+//! It reads no message, decides nothing, and writes neither the upstream's own rows nor events, values, changes or
+//! letters.
+
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+
+use super::ground::{Ground, connect};
+use super::round::wal;
+use super::workload::{CATEGORY, Happening, Workload};
+
+const CONNECTIONS: usize = 2;
+
+/// What was measured of the floor.
+#[derive(Debug, Default)]
+pub(crate) struct Floor {
+    pub(crate) elapsed: Duration,
+    /// How long a transaction took, where they come one at a time.
+    pub(crate) latencies: Vec<Duration>,
+    pub(crate) wal_bytes: i64,
+}
+
+/// Runs the floor of a workload on a fresh database.
+pub(crate) async fn run(ground: &Ground, workload: &Workload) -> Floor {
+    let database = ground.for_floor().await;
+    let client = connect(&database).await;
+    set(&client, workload).await;
+
+    let transactions = transactions(workload);
+    let mut floor = Floor::default();
+    let wal_before = wal(&client).await;
+    let started = Instant::now();
+    if let Happening::Idle { .. } = workload.happening {
+        for transaction in &transactions {
+            let begun = Instant::now();
+            client.batch_execute(transaction).await.unwrap();
+            floor.latencies.push(begun.elapsed());
+        }
+    } else {
+        let other = connect(&database).await;
+        let clients = [&client, &other];
+        let work = async |no: usize| {
+            for transaction in transactions.iter().skip(no).step_by(CONNECTIONS) {
+                clients[no].batch_execute(transaction).await.unwrap();
+            }
+        };
+        tokio::join!(work(0), work(1));
+    }
+    floor.elapsed = started.elapsed();
+    floor.wal_bytes = wal(&client).await - wal_before;
+    let count = "select (select count(*) from floor_job), (select count(*) from floor_setting)";
+    let count = client.query_one(count, &[]).await.unwrap();
+    let expected = (workload.jobs() as i64, workload.settings() as i64);
+    assert_eq!((count.get(0), count.get(1)), expected, "jobs and settings of the floor");
+    floor
+}
+
+/// Makes the tables: the empty ones, and those that say what is to be written.
+async fn set(client: &Client, workload: &Workload) {
+    let tables = "
+        create table floor_setting (like setting including all);
+        create table floor_job (like job including all);
+        create table floor_entry (no int primary key, key text collate \"C\" not null, value_id uuid not null);
+        create table floor_partner (no int primary key, organization_no int not null)";
+    client.batch_execute(tables).await.unwrap();
+    let keys: Vec<String> = workload.added().into_keys().collect();
+    let entries = "insert into floor_entry
+                   select no, key, md5(key)::uuid from unnest($1::text[]) with ordinality e (key, no)";
+    client.execute(entries, &[&keys]).await.unwrap();
+    // The first organization is the upstream. Where partnerships only begin, there are no others yet.
+    let partners = "insert into floor_partner select no, 1 + no from generate_series(1, $1::int) no";
+    client.execute(partners, &[&(workload.partners as i32)]).await.unwrap();
+    client.batch_execute("vacuum analyze floor_entry, floor_partner").await.unwrap();
+    client.batch_execute("checkpoint").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+/// The transactions, each as one request.
+fn transactions(workload: &Workload) -> Vec<String> {
+    let (entries, partners) = (workload.added().len(), workload.partners);
+    let step = workload.floor_batch;
+    match workload.happening {
+        Happening::FanOut { events } | Happening::Idle { events } => batches(events, step)
+            .map(|events| {
+                let jobs = format!(
+                    "select e.no, p.organization_no from floor_entry e cross join floor_partner p where {}",
+                    within("e.no", &events)
+                );
+                transaction(&events, &(1..=partners), &jobs)
+            })
+            .collect(),
+        Happening::Snapshot => batches(partners, step)
+            .map(|partners| {
+                let within = within("p.no", &partners);
+                let jobs = format!("select 1, p.organization_no from floor_partner p where {within}");
+                transaction(&(1..=entries), &partners, &jobs)
+            })
+            .collect(),
+        Happening::Beginning { .. } => batches(partners, step)
+            .map(|partners| {
+                let jobs = format!(
+                    "select 2 * p.no + kind, p.organization_no
+                       from floor_partner p cross join generate_series(0, 1) kind
+                      where {}",
+                    within("p.no", &partners)
+                );
+                transaction(&(1..=entries), &partners, &jobs)
+            })
+            .collect(),
+    }
+}
+
+/// A transaction that gives these entries to these partners, with the jobs that a query names.
+fn transaction(entries: &RangeInclusive<usize>, partners: &RangeInclusive<usize>, jobs: &str) -> String {
+    let (entries, partners) = (within("e.no", entries), within("p.no", partners));
+    format!(
+        "begin;
+         insert into floor_setting (organization_no, category, key, value_id, origin_no, event_no, added_event_no)
+         select p.organization_no, '{CATEGORY}', e.key, e.value_id, 1, e.no, e.no
+           from floor_partner p cross join floor_entry e
+          where {partners} and {entries}
+          order by p.organization_no, e.key;
+         insert into floor_job (cause_no, organization_no, state, attempts, added)
+         select cause_no, organization_no, 'succeeded', 1, 1 from ({jobs}) j (cause_no, organization_no);
+         commit"
+    )
+}
+
+fn within(column: &str, range: &RangeInclusive<usize>) -> String {
+    format!("{column} between {} and {}", range.start(), range.end())
+}
+
+/// Numbers from 1 on, in batches of this size.
+fn batches(count: usize, size: usize) -> impl Iterator<Item = RangeInclusive<usize>> {
+    (1..=count).step_by(size).map(move |first| first..=(first + size - 1).min(count))
+}

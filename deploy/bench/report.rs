@@ -1,0 +1,248 @@
+//! Medians over the rounds, as a table or as JSON.
+
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use super::floor::Floor;
+use super::round::Run;
+use super::usage::Processor;
+use super::workload::Workload;
+
+/// The figures of a workload.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    name: &'static str,
+    about: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+    jobs: usize,
+    events: usize,
+    seconds: f64,
+    publishing_seconds: f64,
+    /// None where events came one at a time.
+    rates: Option<Rates>,
+    latency: Option<Latency>,
+    floor_latency: Option<Latency>,
+    peak_mib: f64,
+    idle_mib: f64,
+    idle_peak_mib: f64,
+    processor: Processor,
+    wal_bytes_per_job: f64,
+    floor_wal_bytes_per_job: f64,
+}
+
+#[derive(Debug)]
+struct Rates {
+    jobs_per_second: f64,
+    jobs_per_second_min: f64,
+    jobs_per_second_max: f64,
+    events_per_second: f64,
+    floor_jobs_per_second: f64,
+    floor_jobs_per_second_min: f64,
+    floor_jobs_per_second_max: f64,
+}
+
+/// Over all events of all rounds.
+#[derive(Debug)]
+struct Latency {
+    p50_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+}
+
+impl Figures {
+    /// Those of these runs.
+    pub(crate) fn of(workload: &Workload, runs: &[Run], floors: &[Floor]) -> Self {
+        let of_runs = |figure: &dyn Fn(&Run) -> f64| median(runs.iter().map(figure).collect());
+        let seconds = |elapsed: Duration| elapsed.as_secs_f64();
+        let (jobs, events) = (workload.jobs(), workload.events());
+        let all_latencies = |latencies: Vec<&Vec<Duration>>| {
+            Latency::of(latencies.into_iter().flatten().copied().collect::<Vec<_>>())
+        };
+        let latency = all_latencies(runs.iter().map(|run| &run.latencies).collect());
+        let rates = latency.is_none().then(|| {
+            let mut served: Vec<f64> = runs.iter().map(|run| jobs as f64 / seconds(run.elapsed)).collect();
+            let mut floor: Vec<f64> = floors.iter().map(|one| jobs as f64 / seconds(one.elapsed)).collect();
+            served.sort_by(f64::total_cmp);
+            floor.sort_by(f64::total_cmp);
+            Rates {
+                jobs_per_second: median(served.clone()),
+                jobs_per_second_min: served[0],
+                jobs_per_second_max: served[served.len() - 1],
+                events_per_second: median(served.clone()) * events as f64 / jobs as f64,
+                floor_jobs_per_second: median(floor.clone()),
+                floor_jobs_per_second_min: floor[0],
+                floor_jobs_per_second_max: floor[floor.len() - 1],
+            }
+        });
+        let mib = |kib: u64| kib as f64 / 1024.0;
+        Self {
+            name: workload.name,
+            about: workload.about,
+            variables: workload.variables,
+            jobs,
+            events,
+            seconds: of_runs(&|run| seconds(run.elapsed)),
+            publishing_seconds: of_runs(&|run| seconds(run.publishing)),
+            rates,
+            latency,
+            floor_latency: all_latencies(floors.iter().map(|floor| &floor.latencies).collect()),
+            peak_mib: of_runs(&|run| mib(run.memory.peak_kib)),
+            idle_mib: of_runs(&|run| mib(run.idle.now_kib)),
+            idle_peak_mib: of_runs(&|run| mib(run.idle.peak_kib)),
+            processor: Processor {
+                service: of_runs(&|run| run.processor.service),
+                postgres: of_runs(&|run| run.processor.postgres),
+                rabbitmq: of_runs(&|run| run.processor.rabbitmq),
+                publisher: of_runs(&|run| run.processor.publisher),
+            },
+            wal_bytes_per_job: of_runs(&|run| run.wal_bytes as f64 / jobs as f64),
+            floor_wal_bytes_per_job: median(
+                floors.iter().map(|floor| floor.wal_bytes as f64 / jobs as f64).collect(),
+            ),
+        }
+    }
+}
+
+impl Latency {
+    fn of(mut all: Vec<Duration>) -> Option<Self> {
+        all.sort();
+        let ms = |latency: &Duration| latency.as_secs_f64() * 1_000.0;
+        let last = all.last().map(ms)?;
+        // The nearest rank.
+        let at = |percent: usize| all.get((all.len() * percent).div_ceil(100).max(1) - 1).map_or(last, ms);
+        Some(Self { p50_ms: at(50), p99_ms: at(99), max_ms: last })
+    }
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    let middle = all.len() / 2;
+    if all.len() % 2 == 1 { all[middle] } else { (all[middle - 1] + all[middle]) / 2.0 }
+}
+
+/// The table, and what is to be said about it.
+pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "workload",
+        "jobs/s\n(min to max)",
+        "events/s",
+        "floor jobs/s\n(min to max)",
+        "of the\nfloor",
+        "s, of which\npublishing",
+        "p50 / p99\nms",
+        "floor\np50 / p99",
+        "peak\nMiB",
+        "CPU s: service,\nPostgres, RabbitMQ, bench",
+        "WAL bytes\na job (floor)",
+    ]);
+    for figures in all {
+        let rate = |of: &dyn Fn(&Rates) -> String| figures.rates.as_ref().map_or("-".to_owned(), of);
+        let latency = |latency: &Option<Latency>| {
+            let shown = |latency: &Latency| format!("{:.1} / {:.1}", latency.p50_ms, latency.p99_ms);
+            latency.as_ref().map_or("-".to_owned(), shown)
+        };
+        let Processor { service, postgres, rabbitmq, publisher } = figures.processor;
+        table.add_row([
+            figures.name.to_owned(),
+            rate(&|rates| {
+                let (min, max) = (rates.jobs_per_second_min, rates.jobs_per_second_max);
+                format!("{}\n({} to {})", grouped(rates.jobs_per_second), grouped(min), grouped(max))
+            }),
+            rate(&|rates| grouped(rates.events_per_second)),
+            rate(&|rates| {
+                let (min, max) = (rates.floor_jobs_per_second_min, rates.floor_jobs_per_second_max);
+                format!("{}\n({} to {})", grouped(rates.floor_jobs_per_second), grouped(min), grouped(max))
+            }),
+            rate(&|rates| format!("{:.0} %", 100.0 * rates.jobs_per_second / rates.floor_jobs_per_second)),
+            match figures.rates {
+                Some(_) => format!("{:.2}, {:.2}", figures.seconds, figures.publishing_seconds),
+                None => "-".to_owned(),
+            },
+            latency(&figures.latency),
+            latency(&figures.floor_latency),
+            format!("{:.0}", figures.peak_mib),
+            format!("{service:.2}, {postgres:.2}, {rabbitmq:.2}, {publisher:.2}"),
+            format!("{:.0} ({:.0})", figures.wal_bytes_per_job, figures.floor_wal_bytes_per_job),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut text = format!("{table}\n\n{servers}\nMedians of {rounds} rounds, scale {scale}.\n");
+    for Figures { name, about, jobs, variables, .. } in all {
+        let keys =
+            variables.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
+        let keys = if keys.is_empty() { keys } else { format!("; with {keys}") };
+        text += &format!("{name}: {about}, {} jobs{keys}\n", grouped(*jobs as f64));
+    }
+    if let Some(figures) = all.first() {
+        text += &format!(
+            "At rest the service has {:.1} MiB resident, {:.1} MiB at most since its start.\n",
+            figures.idle_mib, figures.idle_peak_mib
+        );
+    }
+    text += "Every entry is a new one: the settings of partners are inserts. Jobs are those of partners; the \
+             upstream's own, one an event, come on top. The floor writes the partners' settings and jobs alone.\n";
+    text
+}
+
+/// A number without decimals, thousands parted.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// All figures.
+pub(crate) fn json(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> Value {
+    let latency = |latency: &Option<Latency>| {
+        latency.as_ref().map(
+            |latency| json!({ "p50_ms": latency.p50_ms, "p99_ms": latency.p99_ms, "max_ms": latency.max_ms }),
+        )
+    };
+    let workloads = all.iter().map(|figures| {
+        let rates = figures.rates.as_ref().map(|rates| {
+            json!({
+                "jobs_per_second": rates.jobs_per_second,
+                "jobs_per_second_min": rates.jobs_per_second_min,
+                "jobs_per_second_max": rates.jobs_per_second_max,
+                "events_per_second": rates.events_per_second,
+                "floor_jobs_per_second": rates.floor_jobs_per_second,
+                "floor_jobs_per_second_min": rates.floor_jobs_per_second_min,
+                "floor_jobs_per_second_max": rates.floor_jobs_per_second_max,
+                "of_floor": rates.jobs_per_second / rates.floor_jobs_per_second,
+            })
+        });
+        let Processor { service, postgres, rabbitmq, publisher } = figures.processor;
+        json!({
+            "workload": figures.name,
+            "about": figures.about,
+            "variables": figures.variables.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
+            "jobs": figures.jobs,
+            "events": figures.events,
+            "seconds": figures.seconds,
+            "publishing_seconds": figures.publishing_seconds,
+            "rates": rates,
+            "latency": latency(&figures.latency),
+            "floor_latency": latency(&figures.floor_latency),
+            "memory_mib": {
+                "peak": figures.peak_mib, "at_rest": figures.idle_mib, "at_rest_peak": figures.idle_peak_mib,
+            },
+            "processor_seconds": {
+                "service": service, "postgres": postgres, "rabbitmq": rabbitmq, "bench": publisher,
+            },
+            "wal_bytes_per_job": figures.wal_bytes_per_job,
+            "floor_wal_bytes_per_job": figures.floor_wal_bytes_per_job,
+        })
+    });
+    json!({ "servers": servers, "rounds": rounds, "scale": scale, "workloads": workloads.collect::<Vec<_>>() })
+}
