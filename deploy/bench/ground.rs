@@ -47,9 +47,11 @@ impl Ground {
     /// Prepares one.
     pub(crate) async fn prepare(workload: &Workload) -> Self {
         let mut stand = Stand::on(Database::create().await, workload).await;
-        let watch = Watch::begin(&stand.database).await;
-        stand.publish(&workload.prelude()).await;
-        watch.until_done(workload.prelude_jobs(), Watch::PAUSE).await;
+        for (messages, jobs) in workload.prelude() {
+            let watch = Watch::begin(&stand.database).await;
+            stand.publish(&messages).await;
+            watch.until_done(jobs, Watch::PAUSE).await;
+        }
         let prepared = stand.stop().await;
         tidy(&prepared).await;
         let without_past = match workload.past_jobs {

@@ -38,6 +38,7 @@ struct Rates {
     jobs_per_second_min: f64,
     jobs_per_second_max: f64,
     events_per_second: f64,
+    settings_per_second: f64,
     floor_jobs_per_second: f64,
     floor_jobs_per_second_min: f64,
     floor_jobs_per_second_max: f64,
@@ -71,6 +72,7 @@ impl Figures {
                 jobs_per_second_min: served[0],
                 jobs_per_second_max: served[served.len() - 1],
                 events_per_second: median(served.clone()) * events as f64 / jobs as f64,
+                settings_per_second: median(served.clone()) * workload.settings() as f64 / jobs as f64,
                 floor_jobs_per_second: median(floor.clone()),
                 floor_jobs_per_second_min: floor[0],
                 floor_jobs_per_second_max: floor[floor.len() - 1],
@@ -129,6 +131,7 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
         "workload",
         "jobs/s\n(min to max)",
         "events/s",
+        "settings/s",
         "floor jobs/s\n(min to max)",
         "of the\nfloor",
         "s, of which\npublishing",
@@ -152,6 +155,7 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
                 format!("{}\n({} to {})", grouped(rates.jobs_per_second), grouped(min), grouped(max))
             }),
             rate(&|rates| grouped(rates.events_per_second)),
+            rate(&|rates| grouped(rates.settings_per_second)),
             rate(&|rates| {
                 let (min, max) = (rates.floor_jobs_per_second_min, rates.floor_jobs_per_second_max);
                 format!("{}\n({} to {})", grouped(rates.floor_jobs_per_second), grouped(min), grouped(max))
@@ -165,7 +169,7 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
             latency(&figures.floor_latency),
             format!("{:.0}", figures.peak_mib),
             format!("{service:.2}, {postgres:.2}, {rabbitmq:.2}, {publisher:.2}"),
-            format!("{:.0} ({:.0})", figures.wal_bytes_per_job, figures.floor_wal_bytes_per_job),
+            format!("{} ({})", grouped(figures.wal_bytes_per_job), grouped(figures.floor_wal_bytes_per_job)),
         ]);
     }
     for column in table.column_iter_mut().skip(1) {
@@ -176,7 +180,7 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
         let keys =
             variables.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
         let keys = if keys.is_empty() { keys } else { format!("; with {keys}") };
-        text += &format!("{name}: {about}, {} jobs{keys}\n", grouped(*jobs as f64));
+        text += &format!("{name}: {about}; {jobs} jobs{keys}\n");
     }
     if let Some(figures) = all.first() {
         text += &format!(
@@ -189,8 +193,11 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
     text
 }
 
-/// A number without decimals, thousands parted.
+/// A number with thousands parted; with a decimal where it is small.
 fn grouped(number: f64) -> String {
+    if number < 100.0 {
+        return format!("{number:.1}");
+    }
     let digits = format!("{number:.0}");
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -216,6 +223,7 @@ pub(crate) fn json(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> V
                 "jobs_per_second_min": rates.jobs_per_second_min,
                 "jobs_per_second_max": rates.jobs_per_second_max,
                 "events_per_second": rates.events_per_second,
+                "settings_per_second": rates.settings_per_second,
                 "floor_jobs_per_second": rates.floor_jobs_per_second,
                 "floor_jobs_per_second_min": rates.floor_jobs_per_second_min,
                 "floor_jobs_per_second_max": rates.floor_jobs_per_second_max,

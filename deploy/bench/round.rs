@@ -109,7 +109,8 @@ async fn count(client: &Client, workload: &Workload) -> Vec<String> {
 
     let organizations = workload.partners + 1;
     let entries = organizations * keys.len();
-    let jobs = workload.prelude_jobs() + workload.jobs_with_own() + workload.past_jobs_added();
+    let before = workload.prelude().iter().map(|(_, jobs)| jobs).sum::<usize>() + workload.past_jobs_added();
+    let jobs = before + workload.jobs_with_own();
     let counts = [
         ("jobs", "select count(*) from job".to_owned(), jobs),
         ("jobs that have not succeeded", "select count(*) from job where state <> 'succeeded'".to_owned(), 0),

@@ -146,24 +146,18 @@ impl Workload {
         }
     }
 
-    /// What is published before anything is measured.
-    pub(crate) fn prelude(&self) -> Vec<Message> {
+    /// What is published before anything is measured, step by step, with how many jobs follow from each: what
+    /// the upstream changes goes only to those who are partners by then.
+    pub(crate) fn prelude(&self) -> Vec<(Vec<Message>, usize)> {
         match self.happening {
             Happening::Beginning { .. } => {
-                vec![snapshot("entries", UPSTREAM, CATEGORY, object(self.added()))]
+                vec![(vec![snapshot("entries", UPSTREAM, CATEGORY, object(self.added()))], 1)]
             }
             _ => {
-                let past = (self.past_jobs > 0).then(|| adding(PAST, PAST_NO));
-                partnerships(self.partners).chain(past).collect()
+                let begin = (partnerships(self.partners).collect(), 2 * self.partners);
+                let past = (vec![adding(PAST, PAST_NO)], 1 + self.partners);
+                if self.past_jobs > 0 { vec![begin, past] } else { vec![begin] }
             }
-        }
-    }
-
-    /// How many jobs follow from the prelude.
-    pub(crate) fn prelude_jobs(&self) -> usize {
-        match self.happening {
-            Happening::Beginning { .. } => 1,
-            _ => 2 * self.partners + if self.past_jobs > 0 { 1 + self.partners } else { 0 },
         }
     }
 
