@@ -14,6 +14,8 @@
 //! | `usage` | processor time and memory, from `/proc` |
 //! | `report` | medians over the rounds, as a table or as JSON |
 //! | `equipment` | a real equipment list |
+//!
+//! `pure.rs` is a program of its own: `cargo bench` measures decoding and deciding, without servers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
