@@ -23,12 +23,12 @@ const STUCK: Duration = Duration::from_secs(120);
 pub(crate) async fn servers() -> String {
     let client = admin_client().await;
     let postgres: String = client.query_one("show server_version", &[]).await.unwrap().get(0);
-    let given = "select coalesce(string_agg(name || '=' || setting, ' ' order by name), 'nothing')
+    let given = "select coalesce(string_agg(name || '=' || current_setting(name), ' ' order by name), 'nothing')
                    from pg_settings
                   where source = 'command line'
                     and name not in ('listen_addresses', 'port', 'unix_socket_directories', 'data_directory')";
     let given: String = client.query_one(given, &[]).await.unwrap().get(0);
-    let kept = "select string_agg(name || '=' || setting, ' ' order by name)
+    let kept = "select string_agg(name || '=' || current_setting(name), ' ' order by name)
                   from pg_settings
                  where name in ('fsync', 'synchronous_commit', 'full_page_writes', 'shared_buffers', 'max_wal_size')";
     let kept: String = client.query_one(kept, &[]).await.unwrap().get(0);
