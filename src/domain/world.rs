@@ -50,7 +50,8 @@ impl Default for LastChange {
     }
 }
 
-type EntryAddress = (OrganizationNo, CategoryId, Key);
+/// Whose entry, its category and its key.
+pub type EntryAddress = (OrganizationNo, CategoryId, Key);
 
 /// The state, whole or in part, and what was written to it since it was loaded.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +68,8 @@ pub struct World {
 
 #[derive(Debug, Clone, Default)]
 struct Written {
-    entries: HashSet<EntryAddress>,
+    /// Whether there was an entry before.
+    entries: HashMap<EntryAddress, bool>,
     declined: HashSet<Declined>,
     partnerships: HashSet<(OrganizationNo, OrganizationNo)>,
     versions: HashSet<(OrganizationNo, CategoryId)>,
@@ -78,8 +80,10 @@ struct Written {
 /// rows in one order.
 #[derive(Debug, Clone, Default)]
 pub struct Writes {
-    /// Entries that are there now, with what they are.
-    pub entries_put: Vec<(EntryAddress, Entry)>,
+    /// Entries that are there now and were not before, with what they are.
+    pub entries_added: Vec<(EntryAddress, Entry)>,
+    /// Entries that were there before, with what they are now.
+    pub entries_changed: Vec<(EntryAddress, Entry)>,
     /// Entries that are no longer there.
     pub entries_removed: Vec<EntryAddress>,
     /// Entries declined, and by which event.
@@ -92,6 +96,18 @@ pub struct Writes {
     pub versions: Vec<(OrganizationNo, CategoryId, i64)>,
     /// Where the changes of these organizations stand now.
     pub last_changes: Vec<(OrganizationNo, LastChange)>,
+}
+
+impl Writes {
+    /// Entries that are there now, with what they are.
+    pub fn entries_put(&self) -> impl Iterator<Item = &(EntryAddress, Entry)> {
+        self.entries_added.iter().chain(&self.entries_changed)
+    }
+
+    /// How many entries are written.
+    pub fn entries_written(&self) -> usize {
+        self.entries_added.len() + self.entries_changed.len() + self.entries_removed.len()
+    }
 }
 
 impl World {
@@ -158,15 +174,15 @@ impl World {
         key: &Key,
         entry: Entry,
     ) {
-        self.entries.entry((organization, category)).or_default().insert(Key::clone(key), entry);
-        self.written.entries.insert((organization, category, Key::clone(key)));
+        let entries = self.entries.entry((organization, category)).or_default();
+        let before = entries.insert(Key::clone(key), entry).is_some();
+        self.written.entries.entry((organization, category, Key::clone(key))).or_insert(before);
     }
 
     pub(super) fn remove_entry(&mut self, organization: OrganizationNo, category: CategoryId, key: &Key) {
-        if let Some(entries) = self.entries.get_mut(&(organization, category)) {
-            entries.remove(key);
-        }
-        self.written.entries.insert((organization, category, Key::clone(key)));
+        let entries = self.entries.get_mut(&(organization, category));
+        let before = entries.and_then(|entries| entries.remove(key)).is_some();
+        self.written.entries.entry((organization, category, Key::clone(key))).or_insert(before);
     }
 
     /// The event by which the entry was declined, if it was.
@@ -279,10 +295,12 @@ impl World {
     pub fn take_writes(&mut self) -> Writes {
         let written = std::mem::take(&mut self.written);
         let mut writes = Writes::default();
-        for address in written.entries {
-            match self.entry(address.0, address.1, &address.2) {
-                Some(entry) => writes.entries_put.push((address, *entry)),
-                None => writes.entries_removed.push(address),
+        for (address, before) in written.entries {
+            match (self.entry(address.0, address.1, &address.2), before) {
+                (Some(entry), false) => writes.entries_added.push((address, *entry)),
+                (Some(entry), true) => writes.entries_changed.push((address, *entry)),
+                (None, true) => writes.entries_removed.push(address),
+                (None, false) => {}
             }
         }
         for declined in written.declined {
@@ -299,7 +317,8 @@ impl World {
         }));
         writes.last_changes.extend(written.last_changes.iter().map(|no| (*no, self.last_change(*no))));
 
-        writes.entries_put.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        writes.entries_added.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        writes.entries_changed.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         writes.entries_removed.sort_unstable();
         writes.declined_put.sort_unstable();
         writes.declined_removed.sort_unstable();

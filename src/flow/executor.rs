@@ -598,8 +598,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
                 return saved.map(|_| ());
             }
             let found_wrong = saved?;
-            let written = writes.entries_put.len() + writes.entries_removed.len();
-            self.room = self.room.saturating_sub(written);
+            self.room = self.room.saturating_sub(writes.entries_written());
             self.step.letters_done += done.letters_done.iter().filter(|no| no.is_stored()).count();
             self.step.letters_cut += done.letters_cut.len();
             self.step.letters_new += done.letters_new.len();

@@ -119,8 +119,9 @@ impl Transaction<'_> {
         let (of_time, of_shards): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) =
             ([&lock_timeout], [&shards]);
         // In this order: who must wait is asked for under the locks.
-        let (_, locked, held) = together!(
+        let (_, _, locked, held) = together!(
             self.query(statements::LOCK_TIMEOUT_SET, &of_time),
+            self.execute(statements::TABLES_LOCK, &[]),
             self.query(statements::SHARDS_LOCK, &of_shards),
             self.query(statements::LETTERS_HELD, &of_shards),
         )?;

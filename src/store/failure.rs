@@ -61,8 +61,9 @@ impl Transaction<'_> {
         writes: &Writes,
         done: &Done,
     ) -> Result<HashSet<OrganizationNo>, StoreError> {
-        let put = writes.entries_put.iter().map(|(address, _)| address);
-        let settings = Columns::of_keys(catalogue, put.chain(&writes.entries_removed));
+        // What is added has no row yet.
+        let changed = writes.entries_changed.iter().map(|(address, _)| address);
+        let settings = Columns::of_keys(catalogue, changed.chain(&writes.entries_removed));
         let put = writes.declined_put.iter().map(|(declined, _)| declined);
         let declined = DeclinedColumns::of(catalogue, put.chain(&writes.declined_removed));
         let all = &writes.partnerships;

@@ -5,12 +5,14 @@
 //! would make a set-based statement many times slower for as long as the session lives. Nor are statements
 //! compiled to machine code: where the planner expects many rows, that takes longer than the statement.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{NoTls, Row};
 
 use super::error::StoreError;
@@ -327,6 +329,33 @@ impl Transaction<'_> {
         parameters: [&(dyn ToSql + Sync); N],
     ) -> Result<u64, StoreError> {
         if not_needed { Ok(0) } else { self.execute(statement, &parameters).await }
+    }
+
+    /// Adds rows by COPY: of all statements the one that costs least a row.
+    ///
+    /// Nothing else may be under way, the transaction must be sound, and it must hold a lock on the table: the library
+    /// loses the connection, and with it the cause, where the server refuses a COPY before it takes the first row
+    /// (decision 0014).
+    pub(super) async fn copy_unless<const N: usize>(
+        &self,
+        not_needed: bool,
+        statement: Statement,
+        types: &[Type; N],
+        rows: impl Iterator<Item = [&(dyn ToSql + Sync); N]>,
+    ) -> Result<(), StoreError> {
+        if not_needed {
+            return Ok(());
+        }
+        let copy = async |prepared: tokio_postgres::Statement| {
+            let sink = self.inner.copy_in(&prepared).await?;
+            let mut writer = pin!(BinaryCopyInWriter::new(sink, types));
+            for row in rows {
+                writer.as_mut().write(&row).await?;
+            }
+            writer.finish().await
+        };
+        run(&self.inner, self.counted, statement, copy).await?;
+        Ok(())
     }
 
     /// Begins a part of the transaction that can be undone by itself.

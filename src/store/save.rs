@@ -1,10 +1,11 @@
 //! Saves what was done: the world's writes, and jobs, changes, letters and verdicts.
 //!
-//! One statement for each table and kind of write, all of them under way at once. One that fails leaves the
-//! transaction to be dropped.
+//! One statement for each table and kind of write, all of them under way at once but for the two that copy. One that
+//! fails leaves the transaction to be dropped.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::batch::Attempts;
@@ -23,8 +24,8 @@ use crate::domain::decide::{Counts, Skipped};
 use crate::domain::mailbox::{
     Cut, Done, FollowUp, FoundWrong, JobKind, NewLetter, Progress, Recipients, Verdict,
 };
-use crate::domain::setting::ValueId;
-use crate::domain::world::Writes;
+use crate::domain::setting::{Entry, ValueId};
+use crate::domain::world::{EntryAddress, Writes};
 use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo};
 
 /// What was wrong with events that were found wrong when they ran: code and reason.
@@ -45,13 +46,16 @@ impl Transaction<'_> {
     ) -> Result<FoundWrongs, StoreError> {
         let names = self.names(done).await?;
         let found_wrong = found_wrongs(catalogue, done, &names);
+        // What is copied goes out while nothing else is under way: see `Transaction::copy_unless`.
+        self.add_settings(catalogue, &writes.entries_added).await?;
+        self.add_jobs(done, attempts, &names, &found_wrong).await?;
         together!(
             self.save_settings(catalogue, writes),
             self.save_declined(catalogue, writes),
             self.save_partnerships(catalogue, writes),
             self.save_changes(catalogue, done),
             self.save_letters(done),
-            self.save_jobs(catalogue, done, attempts, &names, &found_wrong),
+            self.archive_settings(catalogue, done),
             self.save_verdicts(done, &found_wrong),
         )?;
         if !done.letters_new.is_empty() {
@@ -73,20 +77,37 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    async fn add_settings(
+        &self,
+        catalogue: &Catalogue,
+        added: &[(EntryAddress, Entry)],
+    ) -> Result<(), StoreError> {
+        let columns = SettingColumns::of(catalogue, added);
+        self.copy_unless(
+            added.is_empty(),
+            statements::SETTINGS_ADD,
+            &[Type::INT4, Type::TEXT, Type::TEXT, Type::UUID, Type::INT4, Type::INT8, Type::INT8],
+            (0..added.len()).map(|at| columns.row(at)),
+        )
+        .await
+    }
+
     async fn save_settings(&self, catalogue: &Catalogue, writes: &Writes) -> Result<(), StoreError> {
-        let put = &writes.entries_put;
-        let put_keys = Columns::of_keys(catalogue, put.iter().map(|(address, _)| address));
-        let values: Vec<Uuid> = put.iter().map(|(_, entry)| uuid(entry.value)).collect();
-        let origins: Vec<Option<i32>> = put.iter().map(|(_, entry)| entry.origin.map(|no| no.0)).collect();
-        let events: Vec<i64> = put.iter().map(|(_, entry)| entry.written_by.0).collect();
-        let added_by: Vec<i64> = put.iter().map(|(_, entry)| entry.added_by.0).collect();
+        let changed = SettingColumns::of(catalogue, &writes.entries_changed);
         let removed = Columns::of_keys(catalogue, &writes.entries_removed);
-        let Columns { organizations, categories, keys } = &put_keys;
         together!(
             self.execute_unless(
-                put.is_empty(),
-                statements::SETTINGS_PUT,
-                [organizations, categories, keys, &values, &origins, &events, &added_by],
+                writes.entries_changed.is_empty(),
+                statements::SETTINGS_CHANGE,
+                [
+                    &changed.keys.organizations,
+                    &changed.keys.categories,
+                    &changed.keys.keys,
+                    &changed.values,
+                    &changed.origins,
+                    &changed.events,
+                    &changed.added_by,
+                ],
             ),
             self.execute_unless(
                 writes.entries_removed.is_empty(),
@@ -275,9 +296,8 @@ impl Transaction<'_> {
         Ok(done.reconciles.iter().map(|one| (one.no, count(one.upstream) + count(one.downstream))).collect())
     }
 
-    async fn save_jobs(
+    async fn add_jobs(
         &self,
-        catalogue: &Catalogue,
         done: &Done,
         attempts: &Attempts,
         names: &HashMap<OrganizationNo, String>,
@@ -306,7 +326,51 @@ impl Transaction<'_> {
         let skipped: Vec<Option<String>> =
             jobs.iter().map(|job| job.skipped.map(|skipped| skipped_text(skipped, names))).collect();
 
-        let of_jobs = jobs.iter().map(|job| (job.cause, job.organization, &job.displaced));
+        let job_row = |at: usize| -> [&(dyn ToSql + Sync); 11] {
+            [
+                &causes[at],
+                &organizations[at],
+                &attempts[at],
+                &added[at],
+                &changed[at],
+                &removed[at],
+                &unchanged[at],
+                &kept_own[at],
+                &declined[at],
+                &skipped[at],
+                &overtaken[at],
+            ]
+        };
+        // They are written in the order in which they were done; and almost always all of them have succeeded.
+        if jobs.iter().all(|job| !job.rejected) {
+            let rows = (0..jobs.len()).map(job_row);
+            return self.copy_unless(jobs.is_empty(), statements::JOBS_SUCCEEDED, &JOB_TYPES, rows).await;
+        }
+        self.execute(
+            statements::JOBS_ADD,
+            &[
+                &causes,
+                &organizations,
+                &states,
+                &attempts,
+                &added,
+                &changed,
+                &removed,
+                &unchanged,
+                &kept_own,
+                &declined,
+                &skipped,
+                &errors,
+                &overtaken,
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// What matches displaced.
+    async fn archive_settings(&self, catalogue: &Catalogue, done: &Done) -> Result<(), StoreError> {
+        let of_jobs = done.jobs.iter().map(|job| (job.cause, job.organization, &job.displaced));
         let of_parts = done.job_parts.iter().map(|part| (part.cause, part.organization, &part.displaced));
         let displaced: Vec<_> = of_jobs
             .chain(of_parts)
@@ -322,40 +386,20 @@ impl Transaction<'_> {
         let origins: Vec<Option<i32>> =
             displaced.iter().map(|(_, _, one)| one.entry.origin.map(|no| no.0)).collect();
         let events: Vec<i64> = displaced.iter().map(|(_, _, one)| one.entry.written_by.0).collect();
-        together!(
-            self.execute_unless(
-                jobs.is_empty(),
-                statements::JOBS_ADD,
-                [
-                    &causes,
-                    &organizations,
-                    &states,
-                    &attempts,
-                    &added,
-                    &changed,
-                    &removed,
-                    &unchanged,
-                    &kept_own,
-                    &declined,
-                    &skipped,
-                    &errors,
-                    &overtaken,
-                ],
-            ),
-            self.execute_unless(
-                displaced.is_empty(),
-                statements::SETTINGS_ARCHIVE,
-                [
-                    &archive_causes,
-                    &archive.organizations,
-                    &archive.categories,
-                    &archive.keys,
-                    &values,
-                    &origins,
-                    &events
-                ],
-            ),
-        )?;
+        self.execute_unless(
+            displaced.is_empty(),
+            statements::SETTINGS_ARCHIVE,
+            [
+                &archive_causes,
+                &archive.organizations,
+                &archive.categories,
+                &archive.keys,
+                &values,
+                &origins,
+                &events,
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -411,6 +455,56 @@ impl Transaction<'_> {
         let named: Vec<i32> = named.into_iter().collect();
         let rows = self.query_unless(named.is_empty(), statements::ORGANIZATIONS_NAME, [&named]).await?;
         Ok(rows.iter().map(|row| (organization(row), row.get("organization_id"))).collect())
+    }
+}
+
+/// The columns of `jobs_succeeded`.
+const JOB_TYPES: [Type; 11] = [
+    Type::INT8,
+    Type::INT4,
+    Type::INT4,
+    Type::INT4,
+    Type::INT4,
+    Type::INT4,
+    Type::INT4,
+    Type::INT4,
+    Type::INT4,
+    Type::TEXT,
+    Type::INT4,
+];
+
+/// The columns of `settings_add` and `settings_change`.
+struct SettingColumns<'a> {
+    keys: Columns<'a>,
+    values: Vec<Uuid>,
+    origins: Vec<Option<i32>>,
+    events: Vec<i64>,
+    added_by: Vec<i64>,
+}
+
+impl<'a> SettingColumns<'a> {
+    fn of(catalogue: &'a Catalogue, entries: &'a [(EntryAddress, Entry)]) -> Self {
+        Self {
+            keys: Columns::of_keys(catalogue, entries.iter().map(|(address, _)| address)),
+            values: entries.iter().map(|(_, entry)| uuid(entry.value)).collect(),
+            origins: entries.iter().map(|(_, entry)| entry.origin.map(|no| no.0)).collect(),
+            events: entries.iter().map(|(_, entry)| entry.written_by.0).collect(),
+            added_by: entries.iter().map(|(_, entry)| entry.added_by.0).collect(),
+        }
+    }
+
+    fn row(&self, at: usize) -> [&(dyn ToSql + Sync); 7] {
+        let Self { keys: Columns { organizations, categories, keys }, values, origins, events, added_by } =
+            self;
+        [
+            &organizations[at],
+            &categories[at],
+            &keys[at],
+            &values[at],
+            &origins[at],
+            &events[at],
+            &added_by[at],
+        ]
     }
 }
 

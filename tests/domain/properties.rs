@@ -620,7 +620,7 @@ proptest! {
         let mut model = Model::built_in();
         watch_randomly(&mut model, &events, seed, |model, done| {
             let writes = model.world.take_writes();
-            let written = writes.entries_put.len() + writes.entries_removed.len();
+            let written = writes.entries_written();
             let own = done.jobs.iter().any(|job| job.kind == JobKind::OwnChange);
             let room = model.writes_max.unwrap_or(usize::MAX);
             assert!(own || written <= room, "{written} entries written where there was room for {room}");
@@ -729,7 +729,9 @@ struct Stored {
 
 impl Stored {
     fn save(&mut self, writes: channel_sync::domain::world::Writes) {
-        assert!(writes.entries_put.is_sorted_by_key(|(address, _)| address));
+        for entries in [&writes.entries_added, &writes.entries_changed] {
+            assert!(entries.is_sorted_by_key(|(address, _)| address));
+        }
         assert!(writes.entries_removed.is_sorted());
         assert!(writes.declined_put.is_sorted());
         assert!(writes.declined_removed.is_sorted());
@@ -737,7 +739,7 @@ impl Stored {
         assert!(writes.versions.is_sorted());
         assert!(writes.last_changes.is_sorted_by_key(|one| one.0));
 
-        self.entries.extend(writes.entries_put);
+        self.entries.extend(writes.entries_added.into_iter().chain(writes.entries_changed));
         for address in writes.entries_removed {
             self.entries.remove(&address);
         }

@@ -23,7 +23,7 @@ async fn an_error_is_kept_cut_off_however_long_the_server_made_it() {
             break;
         }
     }
-    let length = "run settings_put: ".len() + REASON_CHARACTERS_MAX + "… (23514)".chars().count();
+    let length = "run settings_add: ".len() + REASON_CHARACTERS_MAX + "… (23514)".chars().count();
     assert_eq!(steps.lines(error).await, format!("{length} | x… (23514)\n"));
     drop(steps.database);
 }

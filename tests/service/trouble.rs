@@ -39,10 +39,10 @@ async fn a_job_that_fails_is_found_tried_again_and_given_up_and_everybody_else_g
         }
     }
     steps.executor.settle().await.unwrap();
-    let error = "run settings_put: c is full (23514)";
     assert_eq!(
         steps.lines(failed).await,
-        format!("second | c | failed | 3 | {error}\nthird | c | failed | 3 | {error}\n")
+        "second | c | failed | 3 | run settings_change: c is full (23514)\n\
+         third | c | failed | 3 | run settings_add: c is full (23514)\n"
     );
     assert_eq!(steps.values_of_m().await, "a | 2, b | 2, c | 1, d | 2, e | 2, helios | 2, sunny | 9, ");
     let states = "select event_id, state, jobs_total, jobs_succeeded, jobs_failed from event_view

@@ -153,6 +153,15 @@ pub(crate) fn saved<'a>(
         }
     }
     replays_yield(catalogue, rows, &in_order, writes)?;
+    // What is added is copied, and what is changed takes the place of a row.
+    if let Some((added, _)) = writes.entries_added.iter().find(|(one, _)| rows.settings.contains_key(one)) {
+        return Err(format!("{added:?} is added, and there already"));
+    }
+    if let Some((changed, _)) =
+        writes.entries_changed.iter().find(|(one, _)| !rows.settings.contains_key(one))
+    {
+        return Err(format!("{changed:?} is changed, and not there"));
+    }
     Ok(in_order.into_iter().map(|(_, one)| one).collect())
 }
 
@@ -179,7 +188,7 @@ fn replays_yield(
         *last = last.zip(event).map(|(last, event)| last.max(event));
     }
     let world = rows.world();
-    let put = writes.entries_put.iter().map(|(address, entry)| (address, Some(entry)));
+    let put = writes.entries_put().map(|(address, entry)| (address, Some(entry)));
     for (address, entry) in put.chain(writes.entries_removed.iter().map(|address| (address, None))) {
         let (organization, category, key) = address;
         let Some(Some(event)) = replayed.get(organization) else { continue };

@@ -855,7 +855,7 @@ impl DatabaseTransaction for Transaction {
         .await?;
         let mut guard = self.memory.site.lock();
         let shared = &mut *guard;
-        let put = writes.entries_put.iter().map(|(address, _)| address).chain(&writes.entries_removed);
+        let put = writes.entries_put().map(|(address, _)| address).chain(&writes.entries_removed);
         let written =
             put.map(|address| address.0).chain(writes.partnerships.iter().map(|one| one.downstream));
         let poisoned = written.into_iter().find(|one| shared.troubles.poisoned.contains(one));
@@ -1143,7 +1143,7 @@ fn form_batch(
 /// Organizations to whose rows, as far as they are there, these writes come.
 fn touched(rows: &Rows, letters: &[Letter], writes: &Writes, done: &Done) -> BTreeSet<OrganizationNo> {
     let mut touched = BTreeSet::new();
-    let put = writes.entries_put.iter().map(|(address, _)| address).chain(&writes.entries_removed);
+    let put = writes.entries_put().map(|(address, _)| address).chain(&writes.entries_removed);
     touched.extend(put.filter(|address| rows.settings.contains_key(address)).map(|address| address.0));
     let declined = writes.declined_put.iter().map(|(one, _)| one).chain(&writes.declined_removed);
     touched.extend(declined.filter(|one| rows.declined.contains_key(one)).map(|one| one.downstream));

@@ -223,8 +223,9 @@ impl Rows {
     }
 
     fn write(&mut self, writes: Writes) {
-        let Writes { entries_put, entries_removed, declined_put, declined_removed, .. } = writes;
-        self.settings.extend(entries_put);
+        let Writes { entries_added, entries_changed, entries_removed, .. } = writes;
+        let Writes { declined_put, declined_removed, .. } = writes;
+        self.settings.extend(entries_added.into_iter().chain(entries_changed));
         for address in entries_removed {
             self.settings.remove(&address);
         }

@@ -1,4 +1,5 @@
--- Jobs done, in the order in which they were done. A job that is there already is a bug, and fails the batch.
+-- Jobs done, in the order in which they were done, where not all have succeeded (else: jobs_succeeded). A job that is
+-- there already is a bug, and fails the batch.
 insert into job (cause_no, organization_no, job_no, state, attempts, added, changed, removed, unchanged,
                  kept_own, declined, skipped, last_error, overtaken)
 select j.cause_no, j.organization_no, nextval('job_no'), j.state::job_state, j.attempts, j.added, j.changed,
