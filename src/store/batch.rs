@@ -120,7 +120,7 @@ impl Transaction<'_> {
             ([&lock_timeout], [&shards]);
         // In this order: who must wait is asked for under the locks.
         let (_, _, locked, held) = together!(
-            self.query(statements::LOCK_TIMEOUT_SET, &of_time),
+            self.query(statements::BATCH_BEGIN, &of_time),
             self.execute(statements::TABLES_LOCK, &[]),
             self.query(statements::SHARDS_LOCK, &of_shards),
             self.query(statements::LETTERS_HELD, &of_shards),

@@ -30,6 +30,7 @@ macro_rules! statements {
 
 statements! {
     ACTION_ADD = "action_add",
+    BATCH_BEGIN = "batch_begin",
     CATEGORIES_PUT = "categories_put",
     CATEGORIES_UNKNOWN = "categories_unknown",
     CATEGORIES_WAITING = "categories_waiting",
@@ -77,6 +78,7 @@ statements! {
     LIST_REJECTED = "list_rejected",
     LIST_REPLAYS = "list_replays",
     LIST_SETTINGS = "list_settings",
+
     LOCK_TIMEOUT_SET = "lock_timeout_set",
     NUMBERS_TAKE = "numbers_take",
     ORGANIZATIONS_ADD = "organizations_add",
