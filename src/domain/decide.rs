@@ -51,6 +51,18 @@ impl Counts {
         }
     }
 
+    fn count(&mut self, fate: Fate) {
+        *match fate {
+            Fate::Added => &mut self.added,
+            Fate::Changed => &mut self.changed,
+            Fate::Removed => &mut self.removed,
+            Fate::Unchanged => &mut self.unchanged,
+            Fate::KeptOwn => &mut self.kept_own,
+            Fate::Declined => &mut self.declined,
+            Fate::Overtaken => &mut self.overtaken,
+        } += 1;
+    }
+
     /// Why nothing was done, where nothing was.
     pub fn skipped(&self) -> Option<Skipped> {
         let Self { added, changed, removed, unchanged, kept_own, declined, overtaken } = *self;
@@ -62,6 +74,41 @@ impl Counts {
             _ => Some(Skipped::InStep),
         }
     }
+}
+
+/// What became of an entry in a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fate {
+    /// It was not there before.
+    Added,
+    /// It was there with another value.
+    Changed,
+    /// It is no longer there.
+    Removed,
+    /// It was as it should be already.
+    Unchanged,
+    /// It is the downstream's own, and a merge left it alone.
+    KeptOwn,
+    /// It was left out because the downstream had deleted it before.
+    Declined,
+    /// A replay left it alone, since something newer had written it.
+    Overtaken,
+}
+
+/// What became of an entry in a job, as it was and as it is. Noted only where a world is told to
+/// ([`World::note_entries`]), and not of entries that are as they were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// Its category.
+    pub category: CategoryId,
+    /// Its key.
+    pub key: Key,
+    /// What became of it.
+    pub fate: Fate,
+    /// What it was.
+    pub before: Option<Entry>,
+    /// What it is. Where it was declined, nothing.
+    pub after: Option<Entry>,
 }
 
 /// An entry that a match changed or removed, and that had not come from the upstream which displaced it.
@@ -123,6 +170,8 @@ pub struct Outcome {
     pub effects: Vec<(CategoryId, Vec<(Key, Effect)>)>,
     /// What a match displaced: to be archived with the job.
     pub displaced: Vec<Displaced>,
+    /// What became of each entry, where the world notes it.
+    pub noted: Vec<Noted>,
 }
 
 /// What became of an organization's own event.
@@ -405,7 +454,7 @@ pub fn replayed_sync_change(
             (Reaching::Merge, Some(theirs), Effect::Added(_)) => {
                 job.merge_entry(upstream, category, key, theirs.value, theirs.added_by);
             }
-            (Reaching::Merge, None, Effect::Added(_)) => job.outcome.counts.unchanged += 1,
+            (Reaching::Merge, None, Effect::Added(_)) => job.met(Fate::Unchanged, category, key, None),
             (Reaching::Merge, _, Effect::Changed(_) | Effect::Removed) => {}
         }
     }
@@ -548,12 +597,14 @@ impl<'a> Job<'a> {
     }
 
     /// Whether the job is a replay, and something newer has touched the entry: then it is counted.
-    fn leaves_alone(&mut self, category: CategoryId, key: &str) -> bool {
+    fn leaves_alone(&mut self, category: CategoryId, key: &Key) -> bool {
         let Occasion { event, replay: Some(overtaken) } = self.occasion else { return false };
-        let written_since = |entry: &Entry| entry.written_by > event;
-        let is_overtaken = overtaken.contains(category, key)
-            || self.world.entry(self.organization, category, key).is_some_and(written_since);
-        self.outcome.counts.overtaken += i32::from(is_overtaken);
+        let entry = self.world.entry(self.organization, category, key).copied();
+        let is_overtaken =
+            overtaken.contains(category, key) || entry.is_some_and(|entry| entry.written_by > event);
+        if is_overtaken {
+            self.met(Fate::Overtaken, category, key, entry);
+        }
         is_overtaken
     }
 
@@ -566,6 +617,19 @@ impl<'a> Job<'a> {
 
     fn done(self) -> Outcome {
         self.outcome
+    }
+
+    /// Counts what became of an entry, which was `before` and is what the world has now; notes it, where it is to
+    /// be noted.
+    fn met(&mut self, fate: Fate, category: CategoryId, key: &Key, before: Option<Entry>) {
+        self.outcome.counts.count(fate);
+        if self.world.notes_entries() {
+            let after = self.world.entry(self.organization, category, key).copied();
+            if fate != Fate::Unchanged || before != after {
+                let key = Key::clone(key);
+                self.outcome.noted.push(Noted { category, key, fate, before, after });
+            }
+        }
     }
 
     fn keys_where(&self, category: CategoryId, wanted: impl Fn(&str) -> bool) -> Vec<Key> {
@@ -581,7 +645,7 @@ impl<'a> Job<'a> {
     fn edit(&mut self, category: CategoryId, key: &Key, value: ValueId) {
         match self.world.entry(self.organization, category, key).copied() {
             None => self.add(category, key, value, None),
-            Some(entry) if entry.value == value => self.outcome.counts.unchanged += 1,
+            Some(entry) if entry.value == value => self.met(Fate::Unchanged, category, key, Some(entry)),
             Some(entry) => self.change(category, key, entry, value, None),
         }
     }
@@ -589,14 +653,14 @@ impl<'a> Job<'a> {
     /// The organization deletes an entry: it declines it, where it had been synced to it.
     fn delete(&mut self, category: CategoryId, key: &Key) {
         let Some(entry) = self.world.entry(self.organization, category, key).copied() else {
-            self.outcome.counts.unchanged += 1;
+            self.met(Fate::Unchanged, category, key, None);
             return;
         };
         if let Some(upstream) = entry.origin {
             let declined = self.declined(upstream, category, key);
             self.world.decline(declined, self.occasion.event);
         }
-        self.remove(category, key);
+        self.remove(category, key, entry);
     }
 
     /// The entry becomes what the upstream's is.
@@ -608,7 +672,7 @@ impl<'a> Job<'a> {
                     let taken_over = Entry { origin: Some(upstream), ..entry };
                     self.world.put_entry(self.organization, category, key, taken_over);
                 }
-                self.outcome.counts.unchanged += 1;
+                self.met(Fate::Unchanged, category, key, Some(entry));
             }
             Some(entry) => {
                 self.displace(upstream, category, key, entry);
@@ -635,10 +699,10 @@ impl<'a> Job<'a> {
     /// The entry goes, since the upstream has none of its key.
     fn match_absence(&mut self, upstream: OrganizationNo, category: CategoryId, key: &Key) {
         match self.world.entry(self.organization, category, key).copied() {
-            None => self.outcome.counts.unchanged += 1,
+            None => self.met(Fate::Unchanged, category, key, None),
             Some(entry) => {
                 self.displace(upstream, category, key, entry);
-                self.remove(category, key);
+                self.remove(category, key, entry);
             }
         }
     }
@@ -653,16 +717,14 @@ impl<'a> Job<'a> {
         value: ValueId,
         added_by: EventNo,
     ) {
-        if let Some(entry) = self.world.entry(self.organization, category, key) {
-            match entry.origin {
-                None => self.outcome.counts.kept_own += 1,
-                Some(_) => self.outcome.counts.unchanged += 1,
-            }
+        if let Some(entry) = self.world.entry(self.organization, category, key).copied() {
+            let fate = if entry.origin.is_none() { Fate::KeptOwn } else { Fate::Unchanged };
+            self.met(fate, category, key, Some(entry));
             return;
         }
         let declined = self.declined(upstream, category, key);
         if self.world.declined(&declined).is_some_and(|declined_by| declined_by >= added_by) {
-            self.outcome.counts.declined += 1;
+            self.met(Fate::Declined, category, key, None);
             return;
         }
         self.world.undecline(declined);
@@ -672,7 +734,7 @@ impl<'a> Job<'a> {
     fn add(&mut self, category: CategoryId, key: &Key, value: ValueId, origin: Option<OrganizationNo>) {
         let entry = Entry { value, origin, written_by: self.occasion.event, added_by: self.occasion.event };
         self.world.put_entry(self.organization, category, key, entry);
-        self.outcome.counts.added += 1;
+        self.met(Fate::Added, category, key, None);
         self.effect(category, key, Effect::Added(value));
     }
 
@@ -680,19 +742,19 @@ impl<'a> Job<'a> {
         &mut self,
         category: CategoryId,
         key: &Key,
-        entry: Entry,
+        before: Entry,
         value: ValueId,
         origin: Option<OrganizationNo>,
     ) {
-        let entry = Entry { value, origin, written_by: self.occasion.event, added_by: entry.added_by };
+        let entry = Entry { value, origin, written_by: self.occasion.event, added_by: before.added_by };
         self.world.put_entry(self.organization, category, key, entry);
-        self.outcome.counts.changed += 1;
+        self.met(Fate::Changed, category, key, Some(before));
         self.effect(category, key, Effect::Changed(value));
     }
 
-    fn remove(&mut self, category: CategoryId, key: &Key) {
+    fn remove(&mut self, category: CategoryId, key: &Key, before: Entry) {
         self.world.remove_entry(self.organization, category, key);
-        self.outcome.counts.removed += 1;
+        self.met(Fate::Removed, category, key, Some(before));
         self.effect(category, key, Effect::Removed);
     }
 

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use super::catalogue::{Catalogue, CategoryId};
 use super::decide::{
-    Counts, Displaced, Outcome, OwnChange, Part, PartnershipChange, Reconciled, Skipped, last_of_first,
-    own_change, partnership_change, reconcile, replayed_sync_change, sync_change,
+    Counts, Displaced, Noted, Outcome, OwnChange, Part, PartnershipChange, Reconciled, Skipped,
+    last_of_first, own_change, partnership_change, reconcile, replayed_sync_change, sync_change,
 };
 use super::partnership::{Beginning, Mode, Onboarding, Terms};
 use super::plan::{Plan, Share, entries_from, may_reach, members_from};
@@ -346,6 +346,8 @@ pub struct Done {
     pub jobs: Vec<JobDone>,
     /// Parts of jobs that are not done yet.
     pub job_parts: Vec<JobPart>,
+    /// What became of each entry, by the cause and organization of the job, where the world notes it.
+    pub noted: Vec<(CauseNo, OrganizationNo, Vec<Noted>)>,
     /// What became of the events whose own letters were worked off.
     pub verdicts: Vec<(EventNo, Verdict)>,
     /// Organizations that have a letter left in the mailbox, or got one: whatever comes behind waits for it.
@@ -803,11 +805,12 @@ impl Desk<'_> {
 
     /// Records a part of a job, and sends on what it changed effectively. The letter stays at its place.
     fn cut(&mut self, job: Job, letter: &Letter, outcome: Outcome, through: Place, weight: i64) {
-        let Outcome { counts, effects, displaced } = outcome;
+        let Outcome { counts, effects, displaced, noted } = outcome;
         for (category, entries) in effects {
             self.send_on(job, letter.position, category, entries);
         }
         let Job { cause, organization, .. } = job;
+        self.note(job, noted);
         self.done.job_parts.push(JobPart { cause, organization, displaced });
         let progress = Progress::Entries { through, counts: letter.progress.counts().plus(counts) };
         self.done.letters_cut.push(Cut { no: letter.no, progress, weight });
@@ -816,12 +819,13 @@ impl Desk<'_> {
     /// Records a job, and sends on to the organization's own downstreams what it changed effectively. `before`
     /// is what earlier parts of it did.
     fn finish(&mut self, job: Job, position: Position, before: Counts, outcome: Outcome) {
-        let Outcome { counts, effects, displaced } = outcome;
+        let Outcome { counts, effects, displaced, noted } = outcome;
         for (category, entries) in effects {
             self.send_on(job, position, category, entries);
         }
         let counts = before.plus(counts);
         let skipped = counts.skipped();
+        self.note(job, noted);
         let Job { cause, organization, kind, event } = job;
         let rejected = false;
         self.done.jobs.push(JobDone {
@@ -834,6 +838,12 @@ impl Desk<'_> {
             displaced,
             rejected,
         });
+    }
+
+    fn note(&mut self, job: Job, noted: Vec<Noted>) {
+        if !noted.is_empty() {
+            self.done.noted.push((job.cause, job.organization, noted));
+        }
     }
 
     fn send_on(

@@ -2,7 +2,8 @@
 //!
 //! A world may be whole (a model in memory) or the part of it that a batch of letters touches (an executor
 //! loads that part and saves the [`Writes`]). It answers for what was put into it and never asks anyone;
-//! whoever loads a part must load all that the decisions at hand will look at.
+//! whoever loads a part must load all that the decisions at hand will look at. Further parts may be added while
+//! nothing is saved ([`World::add`]): so a preview goes on from tier to tier.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
@@ -64,6 +65,7 @@ pub struct World {
     versions: HashMap<(OrganizationNo, CategoryId), i64>,
     last_changes: HashMap<OrganizationNo, LastChange>,
     written: Written,
+    notes_entries: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -111,6 +113,48 @@ impl Writes {
 }
 
 impl World {
+    /// Adds a part that was loaded later, of the same state of the database. What was written stays as written.
+    ///
+    /// How many downstreams of an organization are reached must be loaded before a partnership of it is written.
+    pub fn add(&mut self, part: World) {
+        for ((organization, category), entries) in part.entries {
+            for (key, entry) in entries {
+                let address = (organization, category, key);
+                if !self.written.entries.contains(&address) {
+                    self.load_entry(organization, category, address.2, entry);
+                }
+            }
+        }
+        for (declined, event) in part.declined {
+            if !self.written.declined.contains(&declined) {
+                self.load_declined(declined, event);
+            }
+        }
+        for partnership in part.partnerships.into_values() {
+            if self.partnership(partnership.upstream, partnership.downstream).is_none() {
+                self.load_partnership(partnership);
+            }
+        }
+        for (organization, reached) in part.reached {
+            self.reached.entry(organization).or_insert(reached);
+        }
+        for (version, last) in part.versions {
+            self.versions.entry(version).or_insert(last);
+        }
+        for (organization, last) in part.last_changes {
+            self.last_changes.entry(organization).or_insert(last);
+        }
+    }
+
+    /// From now on, decisions tell what became of each entry, and not only how many met which fate.
+    pub fn note_entries(&mut self) {
+        self.notes_entries = true;
+    }
+
+    pub(super) fn notes_entries(&self) -> bool {
+        self.notes_entries
+    }
+
     /// The entry of this key, if there is one.
     pub fn entry(&self, organization: OrganizationNo, category: CategoryId, key: &str) -> Option<&Entry> {
         self.entries.get(&(organization, category))?.get(key)
