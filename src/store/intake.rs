@@ -295,7 +295,11 @@ impl Transaction<'_> {
         Ok(found)
     }
 
-    async fn contents(&self, known: &[&Envelope]) -> Result<HashMap<Identity, [u8; 32]>, StoreError> {
+    /// The contents of those of these events that are there.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn contents(&self, known: &[&Envelope]) -> Result<HashMap<Identity, [u8; 32]>, StoreError> {
         if known.is_empty() {
             return Ok(HashMap::new());
         }

@@ -31,7 +31,15 @@ impl Transaction<'_> {
         writes_max: usize,
     ) -> Result<World, StoreError> {
         let mut world = World::default();
-        let parties = Parties::of(&batch.letters);
+        self.load_parties(Parties::of(&batch.letters), &mut world).await?;
+        batch.plan = Plan::of(&world, catalogue, batch, writes_max);
+        let wanted = Wanted::of(&world, catalogue, batch);
+        self.load_wanted(catalogue, wanted, &mut world).await?;
+        Ok(world)
+    }
+
+    /// The partnerships that letters are about.
+    pub(super) async fn load_parties(&self, parties: Parties, world: &mut World) -> Result<(), StoreError> {
         let (uppers, shards) =
             parties.below.iter().map(|(up, shard)| (up.0, shard.0)).unzip::<_, _, Vec<_>, Vec<_>>();
         let above: Vec<i32> = parties.above.iter().map(|no| no.0).collect();
@@ -42,9 +50,16 @@ impl Transaction<'_> {
         for row in above.iter().chain(&below) {
             world.load_partnership(partnership(row)?);
         }
+        Ok(())
+    }
 
-        batch.plan = Plan::of(&world, catalogue, batch, writes_max);
-        let wanted = Wanted::of(&world, catalogue, batch);
+    /// What letters touch besides.
+    pub(super) async fn load_wanted(
+        &self,
+        catalogue: &Catalogue,
+        wanted: Wanted,
+        world: &mut World,
+    ) -> Result<(), StoreError> {
         let changing: Vec<i32> = wanted.changing.iter().map(|no| no.0).collect();
         let synced: Vec<&str> = catalogue.synced().map(|(_, category)| &*category.name).collect();
         let parts = PartColumns::of(&wanted.parts);
@@ -126,7 +141,7 @@ impl Transaction<'_> {
             let Some(category) = catalogue.find(row.get("category")) else { continue };
             world.load_version(organization(row), category, row.get("version"));
         }
-        Ok(world)
+        Ok(())
     }
 }
 

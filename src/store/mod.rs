@@ -22,6 +22,7 @@
 //! | `together` | statements that are under way at once |
 //! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
 //! | [`read`] | reading for people and programs |
+//! | [`preview`] | what a preview reads |
 //! | [`wake`] | notifications that there is new work |
 
 pub mod batch;
@@ -34,6 +35,7 @@ pub mod load;
 pub mod pause;
 mod payload;
 mod pool;
+pub mod preview;
 pub mod read;
 pub mod rejected;
 pub mod replay;
@@ -42,7 +44,7 @@ pub mod save;
 pub mod statements;
 mod together;
 pub mod wake;
-mod words;
+pub(crate) mod words;
 
 pub use error::StoreError;
 pub use pool::{Session, Store, Transaction};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres::{IsolationLevel, NoTls, Row};
 
 use super::error::StoreError;
 use super::statements::{self, Statement};
@@ -270,6 +270,18 @@ impl Session {
     pub async fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
         let failed = |source| StoreError::of("begin", source);
         let inner = self.counted.answer(failed, self.client.transaction()).await?;
+        Ok(Transaction { inner, counted: &self.counted })
+    }
+
+    /// Begins a transaction that sees one state of the database, whatever is written meanwhile, and cannot write.
+    /// It locks nothing that a writer waits for.
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub async fn begin_reading(&mut self) -> Result<Transaction<'_>, StoreError> {
+        let failed = |source| StoreError::of("begin", source);
+        let builder = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        let inner = self.counted.answer(failed, builder.read_only(true).start()).await?;
         Ok(Transaction { inner, counted: &self.counted })
     }
 

@@ -13,7 +13,7 @@ fn name_of(organization: OrganizationNo, names: &HashMap<OrganizationNo, String>
 }
 
 /// Why a job had nothing to do, in words.
-pub(super) fn skipped_text(skipped: Skipped, names: &HashMap<OrganizationNo, String>) -> String {
+pub(crate) fn skipped_text(skipped: Skipped, names: &HashMap<OrganizationNo, String>) -> String {
     match skipped {
         Skipped::InStep => "already in step".to_owned(),
         Skipped::OwnEntriesKept => "the downstream has entries of its own under these keys".to_owned(),
@@ -37,7 +37,7 @@ pub(super) fn skipped_text(skipped: Skipped, names: &HashMap<OrganizationNo, Str
 }
 
 /// What was wrong with an event that was found wrong when it ran: code and reason.
-pub(super) fn found_wrong_text(
+pub(crate) fn found_wrong_text(
     catalogue: &Catalogue,
     found: &FoundWrong,
     names: &HashMap<OrganizationNo, String>,
