@@ -9,9 +9,12 @@ mod jobs;
 mod names;
 mod organizations;
 mod pauses;
+mod preview;
 mod publish;
+mod rehearsal;
 mod rejected;
 mod replays;
+mod rules;
 mod status;
 
 pub use events::{EventDetail, EventQuery, EventState, event, events};
@@ -19,7 +22,13 @@ pub use jobs::{JobDetail, JobKey, JobKind, JobQuery, JobState, job, jobs};
 pub use names::UnknownName;
 pub use organizations::{SettingQuery, partnerships, settings};
 pub use pauses::{pause, resume};
+pub use preview::{
+    DeclinedEntry, EntryFate, EntryPreview, EntryState, EventPreview, JobPreview, NotReached,
+    PREVIEW_ENTRIES_MAX, PREVIEW_EVENTS_MAX, PartnershipPreview, Prediction, Preview, PreviewOptions,
+    SupposedEvent, Totals, preview, read_supposed,
+};
 pub use publish::{MalformedEvent, PublishError, Published, ReadyEvent, publish, read};
+pub use rehearsal::RehearsalLimits;
 pub use rejected::{
     RejectedDetail, RejectedQuery, RejectedReplay, RejectedSelection, RejectedState, discard_rejected,
     preview_rejected, rejected, rejected_message, replay_rejected,
@@ -27,11 +36,13 @@ pub use rejected::{
 pub use replays::{
     JobSelection, Operator, ReplayDetail, cancel_replay, chosen, discard_jobs, replay, replay_detail, replays,
 };
+pub use rules::RuleRow;
 pub use status::{Lookup, QueueStatus, Status, queue, status};
 
 use crate::store::StoreError;
 pub use crate::store::choice::{Chosen, ChosenRow, Purpose};
 pub use crate::store::pause::PauseRow;
+pub use crate::store::preview::{Waiting, WaitingRow};
 pub use crate::store::read::{
     Counts, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow, PartnershipRow,
     RejectedCountRow, RejectedRow, SettingRow, SettledRow, StoredValue, TransactionRow, TroubleRow, WayRow,

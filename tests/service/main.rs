@@ -13,6 +13,7 @@ mod cutting;
 mod fan_out;
 mod health;
 mod limits;
+mod previews;
 mod rejections;
 mod replays;
 mod rules;
