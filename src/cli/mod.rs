@@ -19,6 +19,7 @@ mod events;
 mod jobs;
 mod output;
 mod pauses;
+mod preview;
 mod publish;
 mod rejected;
 mod replays;
@@ -66,6 +67,7 @@ Exit codes: 0 done, 1 it could not be done, 2 wrong usage or configuration.
 Examples:
   channel-sync run --migrate           migrate the database, then serve
   channel-sync publish events.jsonl    publish events, wait for the broker's confirms
+  channel-sync preview event.json      what an event would do
   channel-sync status                  how things stand
   channel-sync jobs list --state failed"
 )]
@@ -103,6 +105,8 @@ Example:
     Migrate,
     /// Publish events from a file, and wait until the broker has confirmed them
     Publish(publish::PublishArgs),
+    /// What events would do that have not happened: nothing is written
+    Preview(preview::PreviewArgs),
     /// How things stand: what waits, what went wrong, how much there is
     Status(status::StatusArgs),
     /// The settings of an organization
@@ -204,6 +208,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         }
         Command::Migrate => block_on(migrate(&config))?,
         Command::Publish(arguments) => publish::publish(&config, &arguments),
+        Command::Preview(arguments) => block_on(preview::preview(&config, &arguments))?,
         Command::Status(arguments) => block_on(status::status(&config, &arguments))?,
         Command::Settings(arguments) => block_on(settings::settings(&config, &arguments))?,
         Command::Partnerships(arguments) => block_on(settings::partnerships(&config, &arguments))?,

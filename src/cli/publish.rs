@@ -1,7 +1,7 @@
 //! `publish`: events from a file to the broker.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -37,22 +37,28 @@ pub(super) struct PublishArgs {
     format: Format,
 }
 
-pub(super) fn publish(config: &Config, arguments: &PublishArgs) -> Result<(), Failure> {
-    let from_stdin = arguments.file.as_os_str() == "-";
-    let name = if from_stdin { "stdin".to_owned() } else { arguments.file.display().to_string() };
+/// The text of a file, or of stdin, and what to call it. `outcome` says what was not done where it is not UTF-8.
+pub(super) fn read(file: &Path, outcome: &str) -> Result<(String, String), Failure> {
+    let from_stdin = file.as_os_str() == "-";
+    let name = if from_stdin { "stdin".to_owned() } else { file.display().to_string() };
     let bytes = if from_stdin {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        std::fs::read(&arguments.file)
+        std::fs::read(file)
     };
     let bytes =
         bytes.map_err(|error| Failure::new(format!("cannot read {name}")).caused_by(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
-        Failure::new(format!("nothing was published: {name} is not UTF-8 from line {line} on"))
+        Failure::new(format!("{outcome}: {name} is not UTF-8 from line {line} on"))
     })?;
+    Ok((name, text))
+}
+
+pub(super) fn publish(config: &Config, arguments: &PublishArgs) -> Result<(), Failure> {
+    let (name, text) = read(&arguments.file, "nothing was published")?;
     let events = operations::read(&text).map_err(|malformed| {
         let count = words::count(malformed.len() as i64, "malformed event");
         let failure = Failure::new(format!("nothing was published: {name} has {count}"));

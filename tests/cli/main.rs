@@ -130,6 +130,7 @@ fn help() {
         &["run", "--help"],
         &["migrate", "--help"],
         &["publish", "--help"],
+        &["preview", "--help"],
         &["status", "--help"],
         &["settings", "--help"],
         &["partnerships", "--help"],
@@ -165,6 +166,8 @@ fn wrong_usage() {
         &[],
         &["frobnicate"],
         &["settings"],
+        &["preview"],
+        &["preview", "-", "--all", "--limit", "3"],
         &["jobs", "list", "--state", "done"],
         &["jobs", "list", "--limit", "0"],
         &["jobs", "list", "--limit", "1001"],
@@ -553,6 +556,57 @@ async fn a_reader_that_stops_reading_ends_it_quietly() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
 
+/// Runs `preview` over the fixture, with events on stdin.
+fn preview(url: &str, input: &[u8], arguments: &[&str]) -> String {
+    let arguments = [&["preview", "-"], arguments].concat();
+    described(&arguments, &output_for(&[("DATABASE_URL", url)], input, &arguments), &[])
+}
+
+#[tokio::test]
+async fn previews() {
+    let database = fixture().await;
+    let url = database.url();
+    let event = |id: &str, kind: &str, data: serde_json::Value| {
+        json!({ "specversion": "1.0", "id": id, "source": "platform", "type": kind, "data": data })
+            .to_string()
+            + "\n"
+    };
+    let flags = |downstream: &str, exclusive: bool, edit: Option<bool>| {
+        json!({ "upstream_id": "pac-energy", "downstream_id": downstream, "status": "active",
+                "exclusive": exclusive, "data_sync": true, "allow_downstream_edit": edit })
+    };
+    let becomes_strict = event("s-1", "partnership-changed", flags("leaf-solar", true, Some(false)));
+    let modules: Vec<serde_json::Value> =
+        (1..=25).map(|no| json!({ "op": "set", "key": format!("module/{no:02}"), "value": no })).collect();
+    let many = json!({ "organization_id": "helios", "category": "equipment", "changes": modules });
+    let costs = json!({ "organization_id": "pac-energy", "category": "organization-logo",
+                        "changes": [{ "op": "remove", "key": "logo" }] });
+    let locked = json!({ "organization_id": "pac-energy", "category": "equipment",
+                         "changes": [{ "op": "set", "key": "module/x", "value": "\u{1b}[31m" }] });
+    let several = [
+        event("s-2", "setting-changed", many.clone()),
+        event("s-3", "setting-changed", costs),
+        event("s-4", "setting-changed", locked),
+        event("s-5", "setting-changed", json!({ "organization_id": "helios", "category": "rooofs" })),
+        event("e-3", "setting-changed", json!({ "organization_id": "helios", "category": "integrations" })),
+        event("s-6", "partnership-changed", flags("newcomer", false, None)),
+        event("s-7", "partnership-changed", flags("helios", false, None)),
+    ]
+    .concat();
+    let said = [
+        preview(url, becomes_strict.as_bytes(), &[]),
+        preview(url, becomes_strict.as_bytes(), &["--json"]),
+        preview(url, several.as_bytes(), &["--limit", "2", "--entries", "3"]),
+        preview(url, event("s-2", "setting-changed", many).as_bytes(), &["--all"]),
+        preview(url, b"", &[]),
+        preview(url, b"{\"specversion\": \"1.0\"}\n", &[]),
+        preview(url, b"{}\n[]\n", &[]),
+        preview(url, b"{\"\xff\"}\n", &[]),
+        session(url, &[&["preview", "nowhere.json"]]),
+    ];
+    snapshot!("previews", said.join("\n"));
+}
+
 #[test]
 fn nothing_is_published_where_something_is_malformed() {
     // No broker is asked.
@@ -628,16 +682,21 @@ async fn bind(vhost: &Vhost, pattern: &str) {
     vhost.import(&json!({ "queues": [queue], "bindings": [binding] }).to_string()).await;
 }
 
-/// Runs the program with `input` on stdin.
+/// Runs `publish` with `input` on stdin.
 fn publish(variables: &[(&str, &str)], input: &[u8], arguments: &[&str]) -> String {
+    let url = variables[0].1;
+    let shown = ServiceUrl::amqp(url).unwrap().to_string();
+    let vhost = url.rsplit('/').next().unwrap();
+    let output = output_for(variables, input, arguments);
+    described(arguments, &output, &[(shown.as_str(), "<AMQP_URL>"), (vhost, "<VHOST>")])
+}
+
+/// Runs the program with `input` on stdin.
+fn output_for(variables: &[(&str, &str)], input: &[u8], arguments: &[&str]) -> Output {
     let mut child = program(variables, arguments).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     // A program that needs no input may be gone already.
     let _ = stdin.write_all(input);
     drop(stdin);
-    let url = variables[0].1;
-    let shown = ServiceUrl::amqp(url).unwrap().to_string();
-    let vhost = url.rsplit('/').next().unwrap();
-    let replaced = [(shown.as_str(), "<AMQP_URL>"), (vhost, "<VHOST>")];
-    described(arguments, &child.wait_with_output().unwrap(), &replaced)
+    child.wait_with_output().unwrap()
 }
