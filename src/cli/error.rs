@@ -110,7 +110,7 @@ impl Failure {
             }
             OperationError::NothingToReplay => failure
                 .hint("see `channel-sync jobs list --state failed`, and --dry-run for why jobs are refused"),
-            OperationError::MalformedCursor(_) => failure,
+            OperationError::MalformedCursor(_) | OperationError::UnknownCategory { .. } => failure,
         }
     }
 

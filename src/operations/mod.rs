@@ -5,6 +5,7 @@
 //! always holds: a list is never longer than [`LIMIT_MAX`], and says where it goes on.
 
 mod events;
+mod explain;
 mod jobs;
 mod names;
 mod organizations;
@@ -18,6 +19,7 @@ mod rules;
 mod status;
 
 pub use events::{EventDetail, EventQuery, EventState, event, events};
+pub use explain::{Archived, Edit, ExplainedUpstream, Explanation, HistoryRow, Reason, explain};
 pub use jobs::{JobDetail, JobKey, JobKind, JobQuery, JobState, job, jobs};
 pub use names::UnknownName;
 pub use organizations::{SettingQuery, partnerships, settings};
@@ -41,6 +43,7 @@ pub use status::{Lookup, QueueStatus, Status, queue, status};
 
 use crate::store::StoreError;
 pub use crate::store::choice::{Chosen, ChosenRow, Purpose};
+pub use crate::store::explain::{ComparedRow, DifferingRow, ExplainedSetting, UpstreamRow};
 pub use crate::store::pause::PauseRow;
 pub use crate::store::preview::{Waiting, WaitingRow};
 pub use crate::store::read::{
@@ -100,6 +103,14 @@ pub enum OperationError {
         event_id: String,
         /// Sources that have it.
         sources: Vec<String>,
+    },
+    /// The catalogue does not name the category.
+    #[error("the catalogue names no category {category:?}; it names {}", .known.join(", "))]
+    UnknownCategory {
+        /// What was asked for.
+        category: String,
+        /// Those that it names.
+        known: Vec<String>,
     },
     /// There is no such job.
     #[error("no job {0} is known")]

@@ -23,12 +23,14 @@
 //! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
 //! | [`read`] | reading for people and programs |
 //! | [`preview`] | what a preview reads |
+//! | [`explain`] | why a setting is as it is |
 //! | [`wake`] | notifications that there is new work |
 
 pub mod batch;
 pub mod choice;
 mod columns;
 pub mod error;
+pub mod explain;
 pub mod failure;
 pub mod intake;
 pub mod load;

@@ -10,6 +10,7 @@ mod model;
 mod sequence;
 
 mod cutting;
+mod explains;
 mod fan_out;
 mod health;
 mod limits;

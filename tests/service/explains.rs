@@ -1,0 +1,271 @@
+//! Explain: an answer for every setting, and the right one.
+
+use std::collections::BTreeSet;
+
+use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
+use channel_sync::operations::{Explanation, OperationError, explain};
+use serde_json::{Value, json};
+
+use crate::model::{Event, State};
+use crate::sequence::{ORGANIZATIONS, sequence};
+use crate::sequences::{of_sequence, stored_state};
+use crate::steps::Steps;
+use crate::support::events::{edit, event, invitation, partnership};
+
+async fn explained(steps: &Steps, organization: &str, category: &str, key: Option<&str>) -> Explanation {
+    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    explain(&steps.store, &catalogue, organization, category, key, 100).await.unwrap()
+}
+
+/// The codes and texts of the reasons, a line each.
+async fn reasons(steps: &Steps, organization: &str, key: &str) -> String {
+    let explanation = explained(steps, organization, "equipment", Some(key)).await;
+    explanation.reasons.iter().map(|reason| format!("{}: {}\n", reason.code, reason.text)).collect()
+}
+
+/// What has named a setting: event, what it says, state, what became of it, and by which rule.
+async fn history(steps: &Steps, organization: &str, category: &str, key: &str) -> String {
+    let explanation = explained(steps, organization, category, Some(key)).await;
+    let lines = explanation.history.iter().map(|row| {
+        let rule = row.rule.as_ref().map_or("-", |rule| rule.name());
+        let (said, effect) = (row.said.as_deref().unwrap_or("-"), row.effect.unwrap_or("-"));
+        format!("{} {said}: {} {effect} {rule}\n", row.event_id, row.state)
+    });
+    lines.collect()
+}
+
+/// Helios, with pac (flexible) and, below that, roof (strict).
+async fn three_tiers() -> Steps {
+    let steps = Steps::start().await;
+    steps.apply([edit("1", "helios", "equipment", &[("a", json!(1)), ("b", json!(1))])]).await;
+    steps.apply([invitation("2", "helios", "pac", "flexible")]).await;
+    steps.apply([partnership("3", "pac", "roof", "strict")]).await;
+    steps
+}
+
+#[tokio::test]
+async fn a_synced_setting_is_explained_by_its_way() {
+    let steps = three_tiers().await;
+    steps.apply([edit("4", "helios", "equipment", &[("c", json!(1)), ("d", json!(2))])]).await;
+    let explanation = explained(&steps, "roof", "equipment", Some("c")).await;
+    let texts: Vec<&str> = explanation.reasons.iter().map(|reason| reason.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            "it came from pac with the event 4, on the way helios → pac → roof: match, strict: what is added, \
+             changed and removed all applies",
+            "pac has the same value now",
+        ]
+    );
+    assert_eq!(explanation.edit.locked_by.as_deref(), Some("pac"));
+    assert!(!explanation.edit.allowed);
+    assert_eq!(explanation.edit.because, "the partnership with pac is strict: equipment is locked");
+    let way: Vec<&str> = explanation.way.iter().map(|step| step.organization_id.as_str()).collect();
+    assert_eq!(way, ["helios", "pac"]);
+    assert_eq!(
+        explained(&steps, "pac", "equipment", Some("c")).await.edit.because,
+        "no partnership of it is strict"
+    );
+    assert_eq!(
+        history(&steps, "pac", "equipment", "c").await,
+        "4 added: succeeded added merge\n2 -: succeeded - match\n"
+    );
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn what_a_merge_leaves_alone_is_explained_by_the_rule() {
+    let steps = three_tiers().await;
+    steps.apply([edit("4", "pac", "equipment", &[("a", json!(7))])]).await;
+    steps.apply([edit("5", "helios", "equipment", &[("a", json!(2)), ("b", Value::Null)])]).await;
+    assert_eq!(
+        reasons(&steps, "pac", "a").await,
+        "own: it is pac's own, by its event 4\n\
+         kept-own: helios has another value: flexible: of a collection, only what is new is added, and an own one \
+         is kept\n"
+    );
+    assert_eq!(
+        reasons(&steps, "pac", "b").await,
+        "synced: it came from helios with the event 2: match, a new organization was invited: it becomes a replica\n\
+         not-removed: helios does not have it any more: flexible: of a collection, only what is new is added\n"
+    );
+    assert_eq!(
+        history(&steps, "pac", "equipment", "b").await,
+        "2 -: succeeded added match\n",
+        "what a merge does not take at all has no job"
+    );
+    steps.apply([edit("5b", "helios", "equipment", &[("a", json!(3)), ("m", json!(1))])]).await;
+    assert!(
+        history(&steps, "pac", "equipment", "a")
+            .await
+            .starts_with("5b changed: succeeded left alone merge\n")
+    );
+    // A default reaches nobody here.
+    steps.apply([edit("6", "helios", "default-costs", &[("battery", json!(1))])]).await;
+    let explanation = explained(&steps, "pac", "default-costs", Some("battery")).await;
+    let [reason] = explanation.reasons.as_slice() else { panic!("{explanation:?}") };
+    assert_eq!(
+        (reason.code, reason.text.as_str()),
+        ("not-synced", "helios has it: flexible: default-costs is a default, and left alone")
+    );
+    // Anew as its own, and added by the upstream besides.
+    steps.apply([edit("7", "pac", "equipment", &[("n", json!(1))])]).await;
+    steps.apply([edit("8", "helios", "equipment", &[("n", json!(2)), ("o", json!(2))])]).await;
+    assert_eq!(
+        history(&steps, "pac", "equipment", "n").await,
+        "8 added: succeeded kept own merge\n7 set: succeeded added -\n2 -: succeeded - match\n"
+    );
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_explained_by_who_removed_it() {
+    let steps = three_tiers().await;
+    steps.apply([edit("4", "pac", "equipment", &[("a", Value::Null), ("mine", json!(1))])]).await;
+    steps.apply([edit("5", "pac", "equipment", &[("mine", Value::Null)])]).await;
+    let declined = "declined: pac deleted it by the event 4 after it had come from helios, which has it: it stays away \
+                    until helios adds it anew, or a match brings it back\n";
+    let removed = "removed: pac removed it itself, by its event 4\n";
+    assert_eq!(reasons(&steps, "pac", "a").await, format!("{declined}{removed}"));
+    assert_eq!(reasons(&steps, "pac", "mine").await, "removed: pac removed it itself, by its event 5\n");
+    assert_eq!(reasons(&steps, "roof", "a").await, "removed: it went with the event 4, as pac's did\n");
+    let nobody_of_pac =
+        "never-there: pac does not have it: nobody has set it, neither itself nor an upstream\n";
+    assert_eq!(reasons(&steps, "pac", "other").await, nobody_of_pac);
+    let nobody = "never-there: helios does not have it: nobody has set it, neither itself nor an upstream\n";
+    assert_eq!(reasons(&steps, "helios", "other").await, nobody);
+
+    // A snapshot that leaves out what was not there removed nothing of it.
+    let others = json!({ "b": 1, "never": 1 });
+    steps.apply([crate::support::events::snapshot("whole", "pac", "equipment", others)]).await;
+    assert_eq!(reasons(&steps, "pac", "other").await, nobody_of_pac);
+    assert_eq!(
+        history(&steps, "pac", "equipment", "other").await.lines().next(),
+        Some("whole left out: succeeded unchanged -")
+    );
+
+    steps.apply([edit("6", "pac", "equipment", &[("mine", json!("precious"))])]).await;
+    steps.apply([partnership("7", "helios", "pac", "strict")]).await;
+    let explanation = explained(&steps, "pac", "equipment", Some("mine")).await;
+    let [reason] = explanation.reasons.as_slice() else { panic!("{explanation:?}") };
+    assert!(
+        reason.text.starts_with("a match with helios displaced it, with the event 7; it was its own"),
+        "{reason:?}"
+    );
+    let archived = explanation.history[0].archived.as_ref().unwrap();
+    assert_eq!((archived.value.text(), archived.origin.as_str()), ("\"precious\"", "own"));
+
+    steps.apply([edit("8", "pac", "equipment", &[("mine", json!("again"))])]).await;
+    assert!(
+        reasons(&steps, "pac", "mine").await.starts_with("edit-refused: its edit by the event 8 was refused")
+    );
+    steps.apply([partnership("9", "helios", "pac", "ended")]).await;
+    steps.apply([edit("10", "helios", "equipment", &[("late", json!(1))])]).await;
+    assert_eq!(reasons(&steps, "pac", "late").await, "not-synced: helios has it: off: nothing is synced\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn what_waits_or_has_failed_is_told_first() {
+    let steps = three_tiers().await;
+    let refuse =
+        "alter table setting add constraint test_refuse check (organization_no <> 2 or key <> 'x') not valid";
+    steps.client.batch_execute(refuse).await.unwrap();
+    steps.take_in([edit("4", "helios", "equipment", &[("x", json!(1))])]).await;
+    steps.executor.step().await.unwrap();
+    let waits = reasons(&steps, "pac", "x").await;
+    assert!(waits.starts_with("job-waits: the job "), "{waits}");
+    assert!(
+        waits.contains("of the event 4 waits to be done\nnot-new: helios has it since the event 4"),
+        "{waits}"
+    );
+    crate::support::broker::eventually("the job is given up", || async {
+        steps.executor.settle().await.unwrap();
+        steps.lines("select count(*) from job where state = 'failed'").await == "1\n"
+    })
+    .await;
+    let failed = reasons(&steps, "pac", "x").await;
+    assert!(failed.starts_with("job-failed: the job "), "{failed}");
+    assert!(failed.contains("check constraint"), "{failed}");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn a_category_is_compared_with_those_of_the_upstreams() {
+    let steps = three_tiers().await;
+    steps
+        .apply([edit("4", "pac", "equipment", &[("a", Value::Null), ("b", json!(2)), ("mine", json!(1))])])
+        .await;
+    let explanation = explained(&steps, "pac", "equipment", None).await;
+    let [compared] = explanation.compared.as_slice() else { panic!("{explanation:?}") };
+    assert_eq!((compared.same, compared.missing, compared.other, compared.extra), (0, 1, 1, 1));
+    let differing: Vec<_> = compared
+        .differing
+        .iter()
+        .map(|row| (row.key.as_str(), row.relation.as_str(), row.declined_event_id.as_deref()))
+        .collect();
+    assert_eq!(differing, [("a", "missing", Some("4")), ("b", "other", None), ("mine", "extra", None)]);
+    assert_eq!(explanation.origins.unwrap().into_iter().collect::<Vec<_>>(), [("own".to_owned(), 2)]);
+
+    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    let unknown = explain(&steps.store, &catalogue, "pac", "roofs", None, 10).await;
+    assert!(matches!(unknown, Err(OperationError::UnknownCategory { .. })));
+    let unknown = explain(&steps.store, &catalogue, "pca", "equipment", None, 10).await;
+    assert!(matches!(unknown, Err(OperationError::UnknownOrganization { .. })));
+    drop(steps.database);
+}
+
+/// Every setting of every organization, there or not, after random events.
+#[tokio::test]
+async fn every_setting_of_random_sequences_is_explained() {
+    let steps = Steps::start().await;
+    for seed in 500..504 {
+        let events: Vec<Event> = sequence(seed).into_iter().map(|event| of_sequence(seed, event)).collect();
+        for (place, one) in events.iter().enumerate() {
+            steps.apply([event(&format!("{seed}-e{place}"), one.message_type(), one.data())]).await;
+        }
+        let state = stored_state(&steps.client, seed).await;
+        let addresses: BTreeSet<(String, String)> =
+            state.settings.keys().map(|(_, category, key)| (category.clone(), key.clone())).collect();
+        let known = "select organization_id from organization";
+        let known: BTreeSet<String> =
+            steps.client.query(known, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+        for organization in ORGANIZATIONS {
+            let organization = format!("{seed}-{organization}");
+            for (category, key) in addresses.iter().filter(|_| known.contains(&organization)) {
+                agrees(&steps, &state, &organization, category, key).await;
+            }
+        }
+    }
+    drop(steps.database);
+}
+
+/// Whether an explanation says of a setting what the state does.
+async fn agrees(steps: &Steps, state: &State, organization: &str, category: &str, key: &str) {
+    let explanation = explained(steps, organization, category, Some(key)).await;
+    let what = format!("{organization} {category} {key}: {explanation:#?}");
+    let codes: Vec<&str> = explanation.reasons.iter().map(|reason| reason.code).collect();
+    assert!(!codes.is_empty(), "{what}");
+    let address = (organization.to_owned(), category.to_owned(), key.to_owned());
+    match (state.settings.get(&address), &explanation.setting) {
+        (Some(stored), Some(told)) => {
+            assert_eq!((told.value.text(), &told.origin), (stored.value.as_str(), &stored.origin), "{what}");
+            assert_eq!(told.event_id.as_ref(), Some(&stored.written_by), "{what}");
+            assert_eq!(explanation.edit.locked_by, stored.locked_by, "{what}");
+            assert!(codes.contains(&if stored.origin == "own" { "own" } else { "synced" }), "{what}");
+            // What is strict is in step, and nothing waits.
+            assert!(stored.locked_by.is_none() || codes.contains(&"in-step"), "{what}");
+            if stored.origin == "own" {
+                assert!(explanation.history.iter().any(|row| Some(&row.event_id) == told.event_id.as_ref()));
+            }
+        }
+        (None, None) => {
+            let is_declined = state.declined.keys().any(|(downstream, _, of, declined)| {
+                (downstream.as_str(), of.as_str(), declined.as_str()) == (organization, category, key)
+            });
+            assert_eq!(codes.contains(&"declined"), is_declined, "{what}");
+            assert!(!codes.contains(&"to-be-matched"), "{what}");
+        }
+        _ => panic!("{what}"),
+    }
+}
