@@ -16,6 +16,7 @@
 mod choice;
 mod error;
 mod events;
+mod explain;
 mod jobs;
 mod output;
 mod pauses;
@@ -111,6 +112,8 @@ Example:
     Status(status::StatusArgs),
     /// The settings of an organization
     Settings(settings::SettingsArgs),
+    /// Why an organization has a setting, or lacks it, or may not edit it
+    Explain(explain::ExplainArgs),
     /// Partnerships, all or those of an organization
     Partnerships(settings::PartnershipsArgs),
     /// Events, and what became of them
@@ -211,6 +214,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Preview(arguments) => block_on(preview::preview(&config, &arguments))?,
         Command::Status(arguments) => block_on(status::status(&config, &arguments))?,
         Command::Settings(arguments) => block_on(settings::settings(&config, &arguments))?,
+        Command::Explain(arguments) => block_on(explain::explain(&config, &arguments))?,
         Command::Partnerships(arguments) => block_on(settings::partnerships(&config, &arguments))?,
         Command::Events(command) => block_on(events::execute(&config, &command))?,
         Command::Jobs(command) => block_on(jobs::execute(&config, &command))?,

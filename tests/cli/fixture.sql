@@ -35,6 +35,11 @@ select event_no, source, event_id, sha256(event_no::text::bytea),
                (14, 'platform', 'e-0', 3, null, 'equipment',      'accepted',   500, null))
        e (event_no, source, event_id, organization_no, downstream_no, category, verdict, minutes, traceparent);
 
+update event
+   set payload = '{"terms":{"status":"active","exclusive":true,"data_sync":true,"allow_downstream_edit":false},
+                   "onboarding":"existing-organization"}'
+ where event_no = 4;
+
 insert into change (change_no, event_no, cause_no, organization_no, category, downstream_no, beginning, merges,
                     payload, made_at)
 values (2,  1,  1, 1, 'equipment', null, null, true,

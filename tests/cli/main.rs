@@ -133,6 +133,7 @@ fn help() {
         &["preview", "--help"],
         &["status", "--help"],
         &["settings", "--help"],
+        &["explain", "--help"],
         &["partnerships", "--help"],
         &["events", "--help"],
         &["events", "list", "--help"],
@@ -168,6 +169,7 @@ fn wrong_usage() {
         &["settings"],
         &["preview"],
         &["preview", "-", "--all", "--limit", "3"],
+        &["explain", "helios"],
         &["jobs", "list", "--state", "done"],
         &["jobs", "list", "--limit", "0"],
         &["jobs", "list", "--limit", "1001"],
@@ -605,6 +607,29 @@ async fn previews() {
         session(url, &[&["preview", "nowhere.json"]]),
     ];
     snapshot!("previews", said.join("\n"));
+}
+
+#[tokio::test]
+async fn explains() {
+    let database = fixture().await;
+    let commands: &[&[&str]] = &[
+        &["explain", "pac-energy", "equipment", "module/rec-430"],
+        &["explain", "pac-energy", "equipment", "module/rec-430", "--json"],
+        &["explain", "pac-energy", "equipment", "module/mine"],
+        &["explain", "pac-energy", "default-costs", "inverter"],
+        &["explain", "leaf-solar", "equipment", "module/rec-430"],
+        &["explain", "leaf-solar", "default-costs", "inverter"],
+        &["explain", "leaf-solar", "default-costs", "roof"],
+        &["explain", "pac-energy", "organization-logo", "logo"],
+        &["explain", "helios", "integrations", "crm"],
+        &["explain", "pac-energy", "equipment"],
+        &["explain", "leaf-solar", "equipment", "--json"],
+        &["explain", "helios", "equipment"],
+        &["explain", "leaf-solr", "equipment"],
+        &["explain", "helios", "roofs"],
+        &["explain", "helios", "equipment", "x", "--limit", "0"],
+    ];
+    snapshot!("explains", session(database.url(), commands));
 }
 
 #[test]
