@@ -321,17 +321,17 @@ fn infer(explanation: &mut Explanation, named: &[NamedRow], writer: Option<usize
         if told.effect.is_some() || told.state != "succeeded" {
             continue;
         }
-        let is_merge = told.rule.as_ref().is_some_and(|rule| rule.rule == Rule::Merge);
-        let brings = row.kind == "reconcile" || row.said.as_deref() == Some("added");
         if place == last && writer.is_some() {
             let is_new = setting.is_some_and(|setting| setting.added_event_id == setting.event_id);
             told.effect = Some(if is_new { "added" } else { "changed" });
-        } else if row.job_no > named[last].job_no && is_merge && brings {
-            told.effect = Some(match setting {
-                None => "declined",
-                Some(setting) if setting.origin == "own" => "kept own",
-                Some(_) => "unchanged",
-            });
+        } else if row.job_no > named[last].job_no {
+            let is_merge = told.rule.as_ref().is_some_and(|rule| rule.rule == Rule::Merge);
+            let brings = is_merge && row.said.as_deref() == Some("added");
+            told.effect = match setting {
+                None => brings.then_some("declined"),
+                Some(setting) if brings && setting.origin == "own" => Some("kept own"),
+                Some(_) => Some("unchanged"),
+            };
         }
     }
 }
