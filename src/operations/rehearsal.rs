@@ -6,7 +6,7 @@
 //!
 //! Letters that wait in the mailbox are not there, nor is a pause: see [`super::preview`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::OperationError;
@@ -78,8 +78,6 @@ pub(super) struct Rehearsal<'a> {
     last_letter: i64,
     /// Events of this rehearsal, with their contents.
     seen: HashMap<Identity, [u8; 32]>,
-    /// Organizations whose partnerships events of this rehearsal were about.
-    partners: BTreeSet<OrganizationNo>,
     /// How many entries were gone through.
     gone_through: usize,
 }
@@ -103,7 +101,6 @@ impl<'a> Rehearsal<'a> {
             last_number,
             last_letter: 0,
             seen: HashMap::new(),
-            partners: BTreeSet::new(),
             gone_through: 0,
         })
     }
@@ -126,9 +123,6 @@ impl<'a> Rehearsal<'a> {
         self.seen.insert(name, envelope.content);
         let event = EventNo(self.number());
         let Some(work) = self.work_of(envelope).await? else { return Ok(Rehearsed::Ignored) };
-        if let Work::PartnershipChange { upstream, downstream, .. } = &work {
-            self.partners.extend([*upstream, *downstream]);
-        }
         let mut letters = Letters::default();
         let letter = self.letter(Position(event.0), event, work, 1);
         letters.insert(letter.turn(), letter);
@@ -209,8 +203,8 @@ impl<'a> Rehearsal<'a> {
         let Self { catalogue, limits, .. } = *self;
         let first = letters.values().take(limits.batch_letters_max).cloned().collect();
         let mut batch = Batch { letters: first, ..Batch::default() };
-        let (world, also) = (&mut self.world, &self.partners);
-        self.transaction.load_more(catalogue, &mut batch, world, also, limits.batch_writes_max).await?;
+        let world = &mut self.world;
+        self.transaction.load_more(catalogue, &mut batch, world, limits.batch_writes_max).await?;
         let needed = numbers_needed(&self.world, catalogue, &batch);
         batch.numbers = (0..needed).map(|_| ChangeNo(self.number())).collect();
         Ok(mailbox::work(&mut self.world, catalogue, batch))

@@ -82,8 +82,8 @@ impl Transaction<'_> {
     }
 
     /// Plans a batch with room for `writes_max` entries, and adds to `world` what its letters touch; what was
-    /// written there stays. `also` are organizations whose partnerships were written there: those above them count,
-    /// too.
+    /// written there stays. Who stands above an organization is known all the way up, also where a partnership on
+    /// the way was only written: what is stored above it was added when it was.
     ///
     /// # Errors
     /// As [`super::Session::query`].
@@ -92,15 +92,10 @@ impl Transaction<'_> {
         catalogue: &Catalogue,
         batch: &mut Batch,
         world: &mut World,
-        also: &BTreeSet<OrganizationNo>,
         writes_max: usize,
     ) -> Result<(), StoreError> {
-        let mut parties = Parties::of(&batch.letters);
-        if !parties.above.is_empty() {
-            parties.above.extend(also);
-        }
         let mut loaded = World::default();
-        self.load_parties(parties, &mut loaded).await?;
+        self.load_parties(Parties::of(&batch.letters), &mut loaded).await?;
         world.add(loaded);
         batch.plan = Plan::of(world, catalogue, batch, writes_max);
         let mut wanted = Wanted::of(world, catalogue, batch);

@@ -513,6 +513,26 @@ async fn organizations_that_nobody_knows_yet_can_be_previewed_through_all_tiers(
 }
 
 #[tokio::test]
+async fn a_cycle_is_found_through_partnerships_that_are_stored_and_that_are_not() {
+    let steps = Steps::start().await;
+    steps.apply([partnership("1", "a", "b", "flexible"), partnership("2", "c", "d", "flexible")]).await;
+    let story = [
+        partnership("3", "b", "c", "flexible"),
+        partnership("4", "d", "e", "flexible"),
+        partnership("5", "e", "a", "flexible"),
+        partnership("6", "b", "c", "ended"),
+        partnership("7", "e", "a", "flexible"),
+    ];
+    let preview = previewed(&steps, LIMITS, &text(&story)).await;
+    let told: Vec<_> = preview.events.iter().map(|event| event.prediction).collect();
+    use Prediction::{Done, Rejected};
+    assert_eq!(told, [Done, Done, Rejected, Done, Done]);
+    let reason = preview.events[2].reason.as_deref().unwrap();
+    assert!(reason.contains("a → b → c → d → e → a"), "{reason}");
+    drop(steps.database);
+}
+
+#[tokio::test]
 async fn a_preview_writes_nothing_and_waits_for_nobody() {
     let steps = Steps::with_partners().await;
     let rows =
