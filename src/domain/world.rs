@@ -59,6 +59,8 @@ pub type EntryAddress = (OrganizationNo, CategoryId, Key);
 pub struct World {
     entries: HashMap<(OrganizationNo, CategoryId), BTreeMap<Key, Entry>>,
     declined: HashMap<Declined, EventNo>,
+    /// Partnerships of which something was declined, as it is stored.
+    declining: HashSet<(OrganizationNo, OrganizationNo)>,
     partnerships: BTreeMap<(OrganizationNo, OrganizationNo), Partnership>,
     upstreams: HashMap<OrganizationNo, Vec<OrganizationNo>>,
     reached: HashMap<OrganizationNo, BTreeMap<Shard, Reached>>,
@@ -120,7 +122,7 @@ impl World {
         for ((organization, category), entries) in part.entries {
             for (key, entry) in entries {
                 let address = (organization, category, key);
-                if !self.written.entries.contains(&address) {
+                if !self.written.entries.contains_key(&address) {
                     self.load_entry(organization, category, address.2, entry);
                 }
             }
@@ -130,6 +132,7 @@ impl World {
                 self.load_declined(declined, event);
             }
         }
+        self.declining.extend(part.declining);
         for partnership in part.partnerships.into_values() {
             if self.partnership(partnership.upstream, partnership.downstream).is_none() {
                 self.load_partnership(partnership);
@@ -248,6 +251,17 @@ impl World {
         if self.declined.remove(&declined).is_some() {
             self.written.declined.insert(declined);
         }
+    }
+
+    /// Whether the downstream has declined anything of the upstream, as it is stored: else there are no declined
+    /// records to load.
+    pub fn has_declined(&self, upstream: OrganizationNo, downstream: OrganizationNo) -> bool {
+        self.declining.contains(&(upstream, downstream))
+    }
+
+    /// Puts in that the downstream has declined something of the upstream, as it is stored: not a write.
+    pub fn load_declining(&mut self, upstream: OrganizationNo, downstream: OrganizationNo) {
+        self.declining.insert((upstream, downstream));
     }
 
     /// The partnership between these two, in whatever status.

@@ -48,7 +48,11 @@ impl Transaction<'_> {
             self.query_unless(uppers.is_empty(), statements::PARTNERSHIPS_BELOW, [&uppers, &shards]),
         )?;
         for row in above.iter().chain(&below) {
-            world.load_partnership(partnership(row)?);
+            let partnership = partnership(row)?;
+            if row.get("has_declined") {
+                world.load_declining(partnership.upstream, partnership.downstream);
+            }
+            world.load_partnership(partnership);
         }
         Ok(())
     }
@@ -266,11 +270,11 @@ pub struct Wanted {
     /// Categories of which all entries count.
     pub categories: BTreeSet<(OrganizationNo, CategoryId)>,
     /// Single entries that count.
-    pub keys: BTreeSet<(OrganizationNo, CategoryId, Key)>,
+    pub keys: Vec<(OrganizationNo, CategoryId, Key)>,
     /// Categories of which the largest version seen counts.
     pub versions: BTreeSet<(OrganizationNo, CategoryId)>,
     /// Single declined records that count.
-    pub declined: BTreeSet<Declined>,
+    pub declined: Vec<Declined>,
     known_keys: HashSet<Key>,
 }
 
@@ -308,6 +312,11 @@ impl Wanted {
                 }
             }
         }
+        // Each once, and in the order of the index. They come in long runs that are sorted, which sorting makes use of.
+        wanted.keys.sort();
+        wanted.keys.dedup();
+        wanted.declined.sort();
+        wanted.declined.dedup();
         wanted
     }
 
@@ -325,7 +334,7 @@ impl Wanted {
         match edit {
             Edit::Changes(changes) => {
                 for (key, _) in changes {
-                    self.keys.insert((organization, category, Key::clone(key)));
+                    self.keys.push((organization, category, Key::clone(key)));
                 }
             }
             Edit::Snapshot { .. } => {
@@ -338,8 +347,8 @@ impl Wanted {
     fn upstream_of_now(&mut self, change: &Change, entries: &[(Key, Effect)], downstream: OrganizationNo) {
         let (upstream, category) = (change.organization, change.category);
         for (key, _) in entries {
-            self.keys.insert((upstream, category, Key::clone(key)));
-            self.declined.insert(Declined { downstream, upstream, category, key: Key::clone(key) });
+            self.keys.push((upstream, category, Key::clone(key)));
+            self.declined.push(Declined { downstream, upstream, category, key: Key::clone(key) });
         }
     }
 
@@ -357,15 +366,16 @@ impl Wanted {
         let Some(partnership) = world.partnership(upstream, downstream) else { return };
         let Some(reaching) = reaching_rule(partnership, catalogue, change) else { return };
         self.changing.insert(downstream);
+        let may_be_declined = world.has_declined(upstream, downstream);
         for (key, effect) in entries {
             if reaching == Reaching::Merge && !matches!(effect, Effect::Added(_)) {
                 continue;
             }
             let (category, key) = (change.category, Key::clone(key));
             self.known_keys.insert(Key::clone(&key));
-            self.keys.insert((downstream, category, Key::clone(&key)));
-            if effect.value().is_some() {
-                self.declined.insert(Declined { downstream, upstream, category, key });
+            self.keys.push((downstream, category, Key::clone(&key)));
+            if may_be_declined && effect.value().is_some() {
+                self.declined.push(Declined { downstream, upstream, category, key });
             }
         }
     }

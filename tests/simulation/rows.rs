@@ -248,7 +248,7 @@ impl Rows {
         let mut seen = parties.above.clone();
         while let Some(organization) = open.pop() {
             for partnership in self.partnerships.values().filter(|one| one.downstream == organization) {
-                world.load_partnership(*partnership);
+                self.load_partnership(world, partnership);
                 if seen.insert(partnership.upstream) {
                     open.push(partnership.upstream);
                 }
@@ -256,9 +256,17 @@ impl Rows {
         }
         for (upstream, shard) in &parties.below {
             for partnership in self.below(*upstream).filter(|one| one.downstream.shard() == *shard) {
-                world.load_partnership(*partnership);
+                self.load_partnership(world, partnership);
             }
         }
+    }
+
+    fn load_partnership(&self, world: &mut World, partnership: &Partnership) {
+        let Partnership { upstream, downstream, .. } = *partnership;
+        if self.declined.keys().any(|one| (one.upstream, one.downstream) == (upstream, downstream)) {
+            world.load_declining(upstream, downstream);
+        }
+        world.load_partnership(*partnership);
     }
 
     fn below(&self, upstream: OrganizationNo) -> impl Iterator<Item = &Partnership> {
