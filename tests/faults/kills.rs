@@ -4,6 +4,7 @@
 //! The step is met exactly: a proxy that reads the protocol holds the very frame, and then the process is killed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::support::load::Load;
 use crate::support::proxy::Proxy;
@@ -14,7 +15,10 @@ use crate::{start_ready, stop};
 /// Where a transaction takes messages in.
 const INGEST: &str = "insert into event (";
 /// Where a transaction saves jobs.
-const EXECUTOR: &str = "insert into job (";
+const EXECUTOR: &str = "copy job (";
+
+/// A step that is not met by then never comes.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn killed_at(step: Step) {
     let mut stage = Stage::set(Load::new(4, 2, 3)).await;
@@ -36,6 +40,7 @@ async fn killed_at(step: Step) {
         () = tap.caught() => {}
         // In small bursts, for many transactions.
         () = async { loop { stage.publish(3).await } } => {}
+        () = tokio::time::sleep(DEADLINE) => panic!("the step {step:?} was not met within {DEADLINE:?}"),
     }
     process.kill();
 
