@@ -5,7 +5,7 @@
 //! it is a duplicate, with other content it is rejected. Whoever calls this acknowledges the messages after
 //! it has returned, never before.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -89,13 +89,15 @@ impl Transaction<'_> {
                 taken[place] = Some(Taken::Rejected(rejection.clone()));
             }
         }
-        let firsts = first_of_each(incoming, &mut taken);
+        let firsts = first_of_each(incoming);
         let new = self.add_events(catalogue, incoming, &firsts, numbers, replay).await?;
         let added: HashMap<usize, EventNo> = new.iter().map(|event| (event.place, event.no)).collect();
         let known = firsts.iter().filter(|place| !added.contains_key(place));
         let known: Vec<&Envelope> =
             known.filter_map(|place| incoming[*place].decoded.as_ref().ok()).collect();
-        let contents = self.contents(&known).await?;
+        let mut contents = self.contents(&known).await?;
+        let new_events = new.iter().filter_map(|event| incoming[event.place].decoded.as_ref().ok());
+        contents.extend(new_events.map(|envelope| (identity(envelope), envelope.content)));
 
         let mut letters = false;
         for event in &new {
@@ -136,21 +138,16 @@ pub fn identity(envelope: &Envelope) -> Identity {
     (envelope.source.clone(), envelope.id.clone())
 }
 
-/// The places of the first message of each identity; what comes again in the same batch is settled.
-pub fn first_of_each(incoming: &[Incoming], taken: &mut [Option<Taken>]) -> Vec<usize> {
-    let mut contents: HashMap<(&str, &str), &[u8; 32]> = HashMap::new();
-    let mut firsts = Vec::new();
-    for (place, one) in incoming.iter().enumerate() {
-        let Ok(envelope) = &one.decoded else { continue };
-        match contents.get(&(&*envelope.source, &*envelope.id)) {
-            Some(content) => taken[place] = Some(again(envelope, Some(content))),
-            None => {
-                contents.insert((&envelope.source, &envelope.id), &envelope.content);
-                firsts.push(place);
-            }
-        }
-    }
-    firsts
+/// The places of the first message of each identity. Those that come again are compared with what is stored in the
+/// end: the first may have been refused itself, as its id was used before.
+pub fn first_of_each(incoming: &[Incoming]) -> Vec<usize> {
+    let mut seen: HashSet<(&str, &str)> = HashSet::new();
+    let envelopes =
+        incoming.iter().enumerate().filter_map(|(place, one)| Some((place, one.decoded.as_ref().ok()?)));
+    envelopes
+        .filter(|(_, envelope)| seen.insert((&envelope.source, &envelope.id)))
+        .map(|(place, _)| place)
+        .collect()
 }
 
 /// What an event is that is there already, with this content.

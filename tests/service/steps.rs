@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 
 use crate::support::broker::eventually;
 use crate::support::database::Database;
-use crate::support::events::{edit, partnership, raw};
+use crate::support::events::{binary_event, edit, event, partnership, raw};
 use crate::support::platform::{LOCK_TIMEOUT, RETRY, lines};
 
 pub(crate) const LIMITS: BatchLimits = BatchLimits {
@@ -331,5 +331,29 @@ async fn a_letter_that_somebody_has_locked_holds_up_nothing_before_it() {
     }
     assert_eq!(steps.lines(states).await, expected);
     drop(holder);
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn an_id_that_is_used_again_is_rejected_as_often_as_it_comes() {
+    // Seed 71622 of the simulator: the second of them was taken for a duplicate of the first, which was rejected.
+    let steps = Steps::start().await;
+    let first = || edit("e1", "helios", "equipment", &[("m", json!(1))]);
+    steps.take_in([first()]).await;
+    let data = json!({
+        "organization_id": "helios", "category": "equipment",
+        "changes": [{ "op": "set", "key": "m", "value": 2 }],
+    });
+    let again =
+        [event("e1", "setting-changed", data.clone()), binary_event("e1", "setting-changed", &data), first()];
+    let taken = steps.take_in(again).await;
+    assert!(
+        matches!(&taken[..], [Taken::Rejected(_), Taken::Rejected(_), Taken::Duplicate]),
+        "two are other events under its id, and one is the event itself: {taken:?}"
+    );
+    assert_eq!(
+        steps.lines("select code, count(*) from rejected_message group by 1").await,
+        "id-reused | 2\n"
+    );
     drop(steps.database);
 }

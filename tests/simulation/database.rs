@@ -587,7 +587,7 @@ impl Database for Memory {
         transaction.lock_intake().await?;
         let numbers = transaction.numbers(incoming.len()).await?;
         let mut taken: Vec<Option<intake::Taken>> = incoming.iter().map(|_| None).collect();
-        let firsts = first_of_each(incoming, &mut taken);
+        let firsts = first_of_each(incoming);
         let of = |place: &usize| incoming[*place].decoded.as_ref().ok().map(|envelope| (*place, envelope));
         let events: Vec<(usize, &Envelope)> = firsts.iter().filter_map(of).collect();
         for (place, one) in transaction.add_events(catalogue, &events, &numbers).await? {
