@@ -24,7 +24,7 @@
 //! | [`broker`] | RabbitMQ: a link that is built anew as often as it breaks, and publishing with confirms |
 //! | [`flow`] | the three loops, made of steps that a test can drive by hand |
 //! | [`operations`] | what an operator can ask and do |
-//! | [`http`] | whether the service lives, and whether it is ready |
+//! | [`http`] | the operators' pages, the API, metrics and health |
 //! | [`service`] | builds everything, owns the tasks, stops them in order |
 //! | [`cli`] | the command line: a thin layer over `operations` and `service` |
 //! | [`config`] | defaults, a file and the environment into a checked configuration |

@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Link;
-use crate::config::Config;
+use crate::config::{Config, DatabaseConfig};
 use crate::delay::Delays;
 use crate::flow::executor::{BatchLimits, Executor};
 use crate::flow::ingest::{Ingest, IntakeLimits};
 use crate::flow::replayer::Replayer;
-use crate::http::{self, Health};
+use crate::http::{self, App};
 use crate::store::{Store, StoreError};
 
 /// Consumes, executes and serves HTTP, until SIGTERM or SIGINT. Then it takes no more deliveries, finishes the
@@ -74,7 +74,16 @@ impl Service {
         let mut link = Link::new(&config.broker);
         // First of all, so that health can be asked for while the database is not there yet.
         if let Some(listen) = config.http.listen {
-            service.listen(listen, Health { store: store.clone(), link: link.state() }).await?;
+            let database =
+                DatabaseConfig { pool_size_max: config.http.pool_size_max, ..config.database.clone() };
+            let app = App {
+                store: Store::new(&database).context("read database.url")?,
+                service_store: store.clone(),
+                link: link.state(),
+                config: Arc::new(config.clone()),
+                stop: service.stop.clone(),
+            };
+            service.listen(listen, app).await?;
         }
         prepare(&store, config, migrate, trouble()).await?;
 
@@ -135,13 +144,12 @@ impl Service {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    async fn listen(&mut self, listen: SocketAddr, health: Health) -> anyhow::Result<()> {
+    async fn listen(&mut self, listen: SocketAddr, app: App) -> anyhow::Result<()> {
         let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
         let address = listener.local_addr().with_context(|| format!("listen on {listen}"))?;
         tracing::info!(%address, "listening for HTTP");
         self.http_address = Some(address);
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move { http::serve(listener, health, stop).await.context("serve HTTP") });
+        self.tasks.spawn(async move { http::serve(listener, app).await.context("serve HTTP") });
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::address;
+use super::{access, address};
 
 /// The built-in defaults, which are also the documentation and the schema.
 pub const BUILT_IN: &str = include_str!("../../config/channel-sync.toml");
@@ -186,7 +186,8 @@ impl Layers {
             }
             value => {
                 let expected = format!("expected {}", type_name(&setting.value));
-                let value = value.map_or_else(|| "(a number too large)".to_owned(), |value| shown(&value));
+                let value =
+                    value.map_or_else(|| "(a number too large)".to_owned(), |value| shown(key, &value));
                 self.problem(key, Some(value), expected, origin);
             }
         }
@@ -217,18 +218,21 @@ pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 
-/// A value as TOML, with `***` for every password.
-pub(super) fn redacted(value: &toml::Value) -> String {
+/// A value as TOML, with `***` for every password and every hash of a token.
+pub(super) fn redacted(key: &str, value: &toml::Value) -> String {
     match value {
+        toml::Value::String(text) if key == "http.access_tokens" => {
+            toml::Value::String(access::redacted(text)).to_string()
+        }
         toml::Value::String(text) => toml::Value::String(address::redact(text)).to_string(),
         value => value.to_string(),
     }
 }
 
 /// A value as messages show it: without passwords, and short.
-pub(super) fn shown(value: &toml::Value) -> String {
+pub(super) fn shown(key: &str, value: &toml::Value) -> String {
     const SHOWN_CHARS_MAX: usize = 200;
-    let text = redacted(value);
+    let text = redacted(key, value);
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,

@@ -7,6 +7,7 @@
 //! Nothing here reads the process's environment (but for [`process_environment`], which callers pass in) or
 //! connects to anything; the only input and output is to read the files that are named.
 
+mod access;
 mod address;
 mod layers;
 
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use access::{AccessToken, AccessTokens, Role, check_name};
 pub use address::ServiceUrl;
 use layers::Layers;
 pub use layers::{BUILT_IN, Origin, Problem};
@@ -151,8 +153,12 @@ pub struct RetryConfig {
 /// `[http]`: the HTTP listener.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// `listen`: a loopback address and a port, 0 for any free one; none is `"off"`.
+    /// `listen`: an address and a port, 0 for any free one; none is `"off"`. Loopback where there is no token.
     pub listen: Option<SocketAddr>,
+    /// `access_tokens`: who may use HTTP, beside the health endpoints.
+    pub access_tokens: AccessTokens,
+    /// `pool_size_max`: how many connections to Postgres HTTP holds; at least 1.
+    pub pool_size_max: usize,
 }
 
 /// `[log]`: what is logged, and how.
@@ -257,7 +263,14 @@ impl Reader {
         let prefix = self.text("broker.prefix", name_prefix);
         let database_url = self.text("database.url", ServiceUrl::postgres);
         let catalogue = self.catalogue();
-        let listen = self.text("http.listen", address::listener);
+        let listen = self.text("http.listen", address::listener).flatten();
+        let access_tokens = self.text("http.access_tokens", AccessTokens::from_str);
+        let nobody = access_tokens.as_ref().is_some_and(AccessTokens::is_empty);
+        if nobody && listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+            let expected = "expected a loopback address such as 127.0.0.1:8080: on any other, everybody who reaches \
+                            the port could operate the service, and http.access_tokens names nobody who may";
+            self.refuse("http.listen", expected.to_owned());
+        }
         let format = self.text("log.format", log_format);
         let filter = self.text("log.filter", log_filter);
         let declare_topology = self.boolean("broker.declare_topology");
@@ -274,6 +287,7 @@ impl Reader {
             depth_max: self.integer("ingest.depth_max", 4..=64),
             entries_max: self.integer("ingest.entries_max", 1..=50_000),
         };
+        let http_pool_size_max = self.integer("http.pool_size_max", 1..=100);
         let pool_size_max = self.integer("database.pool_size_max", 3..=200);
         let database_timeout = self.seconds("database.connect_timeout_seconds", 1..=300);
         let statement_timeout = self.seconds("database.statement_timeout_seconds", 1..=3_600);
@@ -344,7 +358,11 @@ impl Reader {
             executor,
             retry,
             catalogue,
-            http: HttpConfig { listen: listen.flatten() },
+            http: HttpConfig {
+                listen,
+                access_tokens: access_tokens.unwrap_or_default(),
+                pool_size_max: http_pool_size_max,
+            },
             log: LogConfig { format: format.unwrap_or(LogFormat::Text), filter: filter.unwrap_or_default() },
             shutdown,
             printed,
@@ -432,7 +450,7 @@ impl Reader {
 
     fn refuse(&mut self, key: &str, expected: String) {
         let (value, origin) = match self.layers.settings.get(key) {
-            Some(setting) => (Some(layers::shown(&setting.value)), setting.origin.clone()),
+            Some(setting) => (Some(layers::shown(key, &setting.value)), setting.origin.clone()),
             None => (None, Origin::BuiltIn),
         };
         self.layers.problem(key, value, expected, origin);
@@ -448,9 +466,10 @@ impl Reader {
                 let blank = if printed.is_empty() { "" } else { "\n" };
                 printed.push_str(&format!("{blank}[{section}]\n"));
             } else if let Some((key, _)) = line.split_once(" = ")
-                && let Some(setting) = self.layers.settings.get(&format!("{section}.{key}"))
+                && let key_whole = format!("{section}.{key}")
+                && let Some(setting) = self.layers.settings.get(&key_whole)
             {
-                let value = layers::redacted(&setting.value);
+                let value = layers::redacted(&key_whole, &setting.value);
                 let origin = match &setting.origin {
                     Origin::BuiltIn => String::new(),
                     origin => format!("  # from {origin}"),

@@ -1,74 +1,90 @@
-//! The HTTP listener: whether the service lives, and whether it is ready.
+//! HTTP: the operators' pages, the API, metrics and health, over one listener.
 //!
-//! `/livez` answers as long as the process does. `/readyz` answers 200 while the broker's link is up and the
-//! database answers, and 503 with what is wrong otherwise.
+//! Whatever can be asked or done stands in [`operations`](crate::operations); here are only addresses, forms
+//! and representations. What always holds: `/livez` and `/readyz` are open to all; everything else is for those
+//! who have a token ([`access`]), where there are tokens; nothing that changes something can be sent from a page
+//! of another origin; a body has at most [`BODY_BYTES_MAX`]; nothing is taken from another site.
+//!
+//! | module | answers |
+//! |---|---|
+//! | `health` | `/livez`, `/readyz` |
+//! | `access` | who asks, and what they may do |
+//! | `problem` | errors as problem details (RFC 9457) |
 
+pub mod access;
+mod health;
+pub mod problem;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::{Value, json};
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::from_fn;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::broker::LinkState;
+use crate::config::Config;
 use crate::store::Store;
 
-/// What the listener tells of.
+/// The largest body of a request: an event to be previewed, of the largest size that can be configured.
+pub const BODY_BYTES_MAX: usize = 20 * 1024 * 1024;
+
+/// How long requests in hand may take once the service stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What handlers work with.
 #[derive(Debug, Clone)]
-pub struct Health {
-    /// The database.
+pub struct App {
+    /// The database, with connections of its own: nobody who looks at pages keeps an executor waiting.
     pub store: Store,
+    /// The database by the service's own connections, for health.
+    pub service_store: Store,
     /// The state of the broker's link.
     pub link: watch::Receiver<LinkState>,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Cancelled when the service stops: what would go on without end ends then.
+    pub stop: CancellationToken,
 }
-
-/// How long `/readyz` waits for the database.
-const DATABASE_WAIT: Duration = Duration::from_secs(2);
 
 /// The routes.
-pub fn router(health: Health) -> Router {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health)
+pub fn router(app: App) -> Router {
+    let header = |name, value| {
+        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    // No script but our own, no frame around us, no guessing of types, nothing told to other sites.
+    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                  form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    Router::new()
+        .merge(health::router())
+        .layer(from_fn(access::same_origin))
+        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
+        .layer(header("content-security-policy", policy))
+        .layer(header("x-content-type-options", "nosniff"))
+        .layer(header("x-frame-options", "DENY"))
+        .layer(header("referrer-policy", "same-origin"))
+        .layer(header("cache-control", "no-store"))
+        .with_state(app)
 }
 
-/// Serves until `stop` is cancelled.
+/// Serves until the service stops, and requests in hand for a moment longer.
 ///
 /// # Errors
 /// Where the listener fails.
-pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(health)).with_graceful_shutdown(stop.cancelled_owned()).await
-}
-
-async fn livez() -> Json<Value> {
-    Json(json!({ "status": "live" }))
-}
-
-async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Value>) {
-    let database = match tokio::time::timeout(DATABASE_WAIT, health.store.ping()).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", DATABASE_WAIT.as_secs())),
+pub async fn serve(listener: TcpListener, app: App) -> std::io::Result<()> {
+    let stop = app.stop.clone();
+    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
     };
-    let broker = match &*health.link.borrow() {
-        LinkState::Up { .. } => Ok(()),
-        LinkState::Down => Err("not connected".to_owned()),
-        LinkState::Connecting { attempt, last_error } => Err(match last_error {
-            Some(error) => format!("connecting, attempt {attempt}: {error}"),
-            None => format!("connecting, attempt {attempt}"),
-        }),
-    };
-    let ready = database.is_ok() && broker.is_ok();
-    let told = |part: Result<(), String>| match part {
-        Ok(()) => json!({ "status": "up" }),
-        Err(reason) => json!({ "status": "down", "reason": reason }),
-    };
-    let body = json!({
-        "status": if ready { "ready" } else { "not ready" },
-        "broker": told(broker),
-        "database": told(database),
-    });
-    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
+    tokio::select! {
+        served = serving => served,
+        () = too_late => Ok(()),
+    }
 }

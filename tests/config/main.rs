@@ -225,7 +225,7 @@ broker.url = \"http://guest:***@127.0.0.1\" in FILE:5: expected a URL such as \
 amqp://user:password@host:5672/virtual-host: the scheme is amqp or amqps, not http
 [brokr] in FILE:7: no such section; did you mean [broker]?
 http.listen = \"0.0.0.0:8080\" in FILE:11: expected a loopback address such as 127.0.0.1:8080: on any other, \
-everybody who reaches the port could operate the service, and there is no access token to protect it with
+everybody who reaches the port could operate the service, and http.access_tokens names nobody who may
 executor.workers = \"seven\" in the variable CHANNEL_SYNC__EXECUTOR__WORKERS: expected an integer
 the variable CHANNEL_SYNC__HTP__LISTEN: stands for no key; did you mean CHANNEL_SYNC__HTTP__LISTEN?
 retry.delay_ms_min = 50000 in the variable CHANNEL_SYNC__RETRY__DELAY_MS_MIN: \
@@ -282,6 +282,11 @@ fn what_is_wrong_is_said() {
         ("", &[("DATABASE_URL", "postgres://h/d b")], "white space is written %20"),
         ("http.listen = 'localhost:80'", &[], "expected an IP address and a port"),
         ("http.listen = '[::]:80'", &[], "expected a loopback address"),
+        (
+            "http.access_tokens = 'ada:operator:secret'",
+            &[],
+            "in entry 1 the hash is not 64 hexadecimal digits",
+        ),
         ("log.format = 'xml'", &[], "expected \"text\" or \"json\""),
         ("log.filter = 'debgu'", &[], "\"debgu\" is no level"),
         ("log.filter = ''", &[], "\"\" is no level"),

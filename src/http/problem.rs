@@ -1,0 +1,94 @@
+//! Errors as problem details: `application/problem+json`, RFC 9457.
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::access::Denied;
+use crate::operations::OperationError;
+
+/// Why a request could not be answered (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// What kind of problem: a name that stays the same, below `urn:channel-sync:problem:`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The status of the response.
+    pub status: u16,
+    /// What was wrong with this request, and what was expected.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem of this kind, such as `unknown-job`.
+    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:channel-sync:problem:{kind}"),
+            title: kind.replace('-', " "),
+            status: status.as_u16(),
+            detail: detail.into(),
+        }
+    }
+
+    /// The status of the response.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"channel-sync\""));
+        }
+        response
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let (status, kind) = match denied {
+            Denied::Unknown => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+            Denied::Viewer => (StatusCode::FORBIDDEN, "forbidden"),
+            Denied::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign-origin"),
+            Denied::ForeignHost => (StatusCode::MISDIRECTED_REQUEST, "foreign-host"),
+        };
+        Self::new(status, kind, denied.to_string())
+    }
+}
+
+impl From<OperationError> for Problem {
+    fn from(error: OperationError) -> Self {
+        use OperationError as E;
+        let (status, kind) = match &error {
+            E::UnknownOrganization { .. } => (StatusCode::NOT_FOUND, "unknown-organization"),
+            E::UnknownEvent { .. } => (StatusCode::NOT_FOUND, "unknown-event"),
+            E::UnknownCategory { .. } => (StatusCode::NOT_FOUND, "unknown-category"),
+            E::UnknownJob(_) => (StatusCode::NOT_FOUND, "unknown-job"),
+            E::UnknownRejected(_) => (StatusCode::NOT_FOUND, "unknown-rejected-message"),
+            E::UnknownReplay(_) => (StatusCode::NOT_FOUND, "unknown-replay"),
+            E::AmbiguousEvent { .. } => (StatusCode::CONFLICT, "ambiguous-event"),
+            E::AlreadySettled { .. } => (StatusCode::CONFLICT, "already-settled"),
+            E::CatalogueBehind(_) => (StatusCode::CONFLICT, "catalogue-behind"),
+            E::NothingToReplay => (StatusCode::CONFLICT, "nothing-to-replay"),
+            E::ReplayNotRunning { .. } => (StatusCode::CONFLICT, "replay-not-running"),
+            E::MalformedCursor(_) => (StatusCode::BAD_REQUEST, "malformed-cursor"),
+            E::Store(store) => {
+                // What the database says may name hosts and users: it goes to the log.
+                tracing::warn!(error = %store, "answer a request");
+                let detail = "the database could not be asked; the service's log says why";
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", detail);
+            }
+        };
+        Self::new(status, kind, error.to_string())
+    }
+}
