@@ -169,7 +169,7 @@ fn decide_reconcile(bencher: Bencher<'_, '_>, entries: usize) {
     }
     bencher.counter(ItemsCount::new(entries)).with_inputs(|| given.clone()).bench_refs(|world| {
         let parties = (UPSTREAM, PARTNER);
-        reconcile(world, &catalogue, EVENT.into(), Beginning::BecameStrict, parties, &Part::WHOLE);
+        let _ = reconcile(world, &catalogue, EVENT.into(), Beginning::BecameStrict, parties, &Part::WHOLE);
         world.take_writes()
     });
 }

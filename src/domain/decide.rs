@@ -133,6 +133,8 @@ pub enum Skipped {
     Declined,
     /// The partnership's data sync is off by now.
     SyncOff,
+    /// A repair found that the partnership is not strict any more.
+    NotStrict,
     /// The upstream has no entry in any category that the rules sync here, and nothing had to go.
     NothingToSync,
     /// The flags were stored, the mode is as it was.
@@ -510,9 +512,12 @@ pub struct Reconciled {
 /// Decides a match or merge of all categories of a downstream against its upstream as it is now, or a part
 /// of it.
 ///
-/// None where the partnership's data sync is off by now. A replay leaves alone what something newer has
-/// written, but in categories that the partnership locks, and what the upstream has changed goes on to reach
-/// the downstream by letters of its own.
+/// A replay leaves alone what something newer has written, but in categories that the partnership locks, and what
+/// the upstream has changed goes on to reach the downstream by letters of its own.
+///
+/// # Errors
+/// Why nothing is reconciled any more: the partnership's data sync is off by now, or it is not strict, which a
+/// repair asks for.
 pub fn reconcile(
     world: &mut World,
     catalogue: &Catalogue,
@@ -520,10 +525,13 @@ pub fn reconcile(
     beginning: Beginning,
     (upstream, downstream): (OrganizationNo, OrganizationNo),
     part: &Part,
-) -> Option<Reconciled> {
-    let partnership = world.partnership(upstream, downstream).copied()?;
-    if partnership.mode() == Mode::Off {
-        return None;
+) -> Result<Reconciled, Skipped> {
+    let partnership = world.partnership(upstream, downstream).copied().ok_or(Skipped::SyncOff)?;
+    match (beginning, partnership.mode()) {
+        (_, Mode::Off) => return Err(Skipped::SyncOff),
+        // It takes nothing in then, so what the upstream has changed must go on to come.
+        (Beginning::Repair, Mode::NonExclusive | Mode::Flexible) => return Err(Skipped::NotStrict),
+        _ => {}
     }
     if part.after.is_none() && occasion.replay.is_none() {
         // What the upstream has changed until now is in what follows. What it changes while further parts
@@ -541,7 +549,7 @@ pub fn reconcile(
         let keys = job.world.keys_of_either(upstream, downstream, (category, &about.name), part);
         for key in keys {
             if places_left == 0 {
-                return Some(Reconciled { outcome: job.done(), through: reached });
+                return Ok(Reconciled { outcome: job.done(), through: reached });
             }
             places_left -= 1;
             let theirs = job.world.entry(upstream, category, &key).copied();
@@ -558,7 +566,7 @@ pub fn reconcile(
             reached = Some(Place { category: about.name.clone(), key });
         }
     }
-    Some(Reconciled { outcome: job.done(), through: part.through.clone() })
+    Ok(Reconciled { outcome: job.done(), through: part.through.clone() })
 }
 
 /// The last of the first `places_max` places after `after` that either side has an entry at; none where there

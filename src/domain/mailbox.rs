@@ -152,7 +152,7 @@ pub enum Recipients {
     One(OrganizationNo),
 }
 
-/// The beginning of a partnership, as a cause of its own.
+/// The beginning of a partnership, or its repair, as a cause of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reconcile {
     /// Its number, from the sequence of the changes.
@@ -783,22 +783,22 @@ impl Desk<'_> {
         let part = self.parts.get(&letter.no).unwrap_or(&Part::WHOLE);
         let both = (upstream, downstream);
         match reconcile(self.world, self.catalogue, occasion, beginning, both, part) {
-            Some(Reconciled { outcome, through: Some(through) }) => {
+            Ok(Reconciled { outcome, through: Some(through) }) => {
                 let done = i64::try_from(part.places_max).unwrap_or(i64::MAX);
                 // Where it is more than was thought, the next part may be twice as large.
                 let weight = if letter.weight > done { letter.weight - done } else { done.saturating_mul(2) };
                 self.cut(job, letter, outcome, through, weight);
                 return false;
             }
-            Some(Reconciled { outcome, through: None }) => {
+            Ok(Reconciled { outcome, through: None }) => {
                 if before.plus(outcome.counts) == Counts::default() {
                     self.done.jobs.push(job.skipped(Skipped::NothingToSync));
                 } else {
                     self.finish(job, letter.position, before, outcome);
                 }
             }
-            None if before == Counts::default() => self.done.jobs.push(job.skipped(Skipped::SyncOff)),
-            None => self.finish(job, letter.position, before, Outcome::default()),
+            Err(skipped) if before == Counts::default() => self.done.jobs.push(job.skipped(skipped)),
+            Err(_) => self.finish(job, letter.position, before, Outcome::default()),
         }
         true
     }

@@ -13,6 +13,7 @@
 //! | [`world`] | the state that decisions read and write |
 //! | [`decide`] | the decision for each of the four job kinds |
 //! | [`replay`] | what is newer than a job that is done once more |
+//! | [`restore`] | what becomes of an entry that a match displaced, where somebody wants it back |
 //! | [`retry`] | when a job that failed runs again |
 //! | [`plan`] | how much of each letter a batch has room for |
 //! | [`mailbox`] | the order in which an organization's letters are worked off |
@@ -27,6 +28,7 @@ pub mod partnership;
 pub mod plan;
 pub mod policy;
 pub mod replay;
+pub mod restore;
 pub mod retry;
 pub mod setting;
 pub mod world;

@@ -114,10 +114,12 @@ pub enum Beginning {
     ExistingOrganization,
     /// A change of flags made a partnership strict that had been non-exclusive or flexible.
     BecameStrict,
+    /// Nothing begins: an operator found a strict downstream to differ from its upstream, and has it put right.
+    Repair,
 }
 
 impl Beginning {
-    /// What an event that sets `terms` begins, where something begins at all.
+    /// What an event that sets `terms` begins, where something begins at all; never a repair.
     ///
     /// `previous` is the partnership before the event: none where this is its first event. `onboarding`
     /// counts only there: sync turned on later is the beginning of a partnership with an existing

@@ -7,6 +7,7 @@
 //! | new organization invited | match, onboarding-only included | same | same |
 //! | partnership with an existing organization began | merge collections | merge collections | match |
 //! | became strict | – | – | match |
+//! | an operator repairs | nothing | nothing | match, ongoing categories alone |
 //! | the downstream edits | stands | stands | refused |
 
 use serde::Serialize;
@@ -19,7 +20,7 @@ use super::partnership::{Beginning, Mode};
 pub enum Occurrence {
     /// The upstream added, changed or removed entries.
     UpstreamChanged,
-    /// The partnership began, or a change of flags made it strict.
+    /// The partnership began, or a change of flags made it strict, or an operator has it put right.
     Began(Beginning),
     /// The downstream edits its own settings.
     DownstreamEdits,
@@ -43,7 +44,7 @@ pub enum Rule {
 
 /// The rules table.
 pub fn rule(occurrence: Occurrence, mode: Mode, category: &Category) -> Rule {
-    use Beginning::{BecameStrict, ExistingOrganization, NewOrganization};
+    use Beginning::{BecameStrict, ExistingOrganization, NewOrganization, Repair};
     use Mode::{Flexible, NonExclusive, Off, Strict};
     use Occurrence::{Began, DownstreamEdits, UpstreamChanged};
 
@@ -58,7 +59,7 @@ pub fn rule(occurrence: Occurrence, mode: Mode, category: &Category) -> Rule {
         ) => Rule::Match,
         // Synced once, at the invitation: not later, and not locked.
         (
-            UpstreamChanged | DownstreamEdits | Began(ExistingOrganization | BecameStrict),
+            UpstreamChanged | DownstreamEdits | Began(ExistingOrganization | BecameStrict | Repair),
             NonExclusive | Flexible | Strict,
             Reach::OnboardingOnly,
             _,
@@ -80,7 +81,9 @@ pub fn rule(occurrence: Occurrence, mode: Mode, category: &Category) -> Rule {
             Reach::Ongoing,
             Kind::Default,
         ) => Rule::Nothing,
-        (Began(ExistingOrganization | BecameStrict), Strict, Reach::Ongoing, _) => Rule::Match,
+        (Began(ExistingOrganization | BecameStrict | Repair), Strict, Reach::Ongoing, _) => Rule::Match,
+        // Only a replica can be told from what it should be: after a merge, nearly anything may be right.
+        (Began(Repair), NonExclusive | Flexible, Reach::Ongoing, _) => Rule::Nothing,
 
         (DownstreamEdits, NonExclusive | Flexible, Reach::Ongoing, _) => Rule::Nothing,
         (DownstreamEdits, Strict, Reach::Ongoing, _) => Rule::Refuse,

@@ -36,6 +36,12 @@ impl Touched {
         let last = self.keys.entry(category).or_default().entry(key).or_insert(event);
         *last = event.max(*last);
     }
+
+    /// The last event that touched an entry.
+    pub fn last(&self, category: CategoryId, key: &str) -> Option<EventNo> {
+        let of_key = || self.keys.get(&category)?.get(key).copied();
+        self.everything.max(self.categories.get(&category).copied()).max(of_key())
+    }
 }
 
 /// What something newer than an old job's root event has touched, in the job's organization.

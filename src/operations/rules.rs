@@ -61,6 +61,9 @@ fn because(occurrence: Occurrence, mode: Mode, category: &Category, rule: Rule) 
                 format!("{}: {name} is a default, and left alone", mode.name())
             }
         },
+        (Occurrence::Began(Beginning::Repair), Mode::NonExclusive | Mode::Flexible, Reach::Ongoing) => {
+            format!("{}: only what is strict is put right", mode.name())
+        }
         (Occurrence::Began(beginning), mode, reach) => {
             let begins = begins(beginning, mode);
             match (rule, reach) {
@@ -84,6 +87,7 @@ fn begins(beginning: Beginning, mode: Mode) -> String {
             format!("sync with an existing organization begins, {}", mode.name())
         }
         Beginning::BecameStrict => "the mode becomes strict".to_owned(),
+        Beginning::Repair => format!("an operator has it put right, {}", mode.name()),
     }
 }
 
@@ -96,6 +100,7 @@ pub(super) fn reconcile(beginning: Beginning, mode: Mode) -> RuleRow {
         }
         (_, Mode::Strict) => (Rule::Match, "it becomes a replica in all ongoing categories"),
         (_, Mode::Off) => (Rule::Nothing, "the mode is off by then"),
+        (Beginning::Repair, _) => (Rule::Nothing, "the mode is not strict by then"),
         (_, Mode::NonExclusive | Mode::Flexible) => {
             (Rule::Merge, "of collections, what is missing is added; defaults are left alone")
         }

@@ -47,6 +47,7 @@ impl Named for Beginning {
         (Self::NewOrganization, "new-organization"),
         (Self::ExistingOrganization, "existing-organization"),
         (Self::BecameStrict, "became-strict"),
+        (Self::Repair, "repair"),
     ];
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn skipped_text(skipped: Skipped, names: &HashMap<OrganizationNo, Str
         Skipped::OwnEntriesKept => "the downstream has entries of its own under these keys".to_owned(),
         Skipped::Declined => "the downstream deleted these entries before".to_owned(),
         Skipped::SyncOff => "data sync is off by now".to_owned(),
+        Skipped::NotStrict => "the partnership is not strict any more".to_owned(),
         Skipped::NothingToSync => "the upstream has no settings that the rules sync here".to_owned(),
         Skipped::ModeStays(mode) => format!("the mode stays {}", mode.name()),
         Skipped::ModeChanges(before, mode) => {

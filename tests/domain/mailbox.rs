@@ -514,6 +514,49 @@ mod partnerships {
         assert_eq!(equipment(&model, "pac"), "a=1 b=2", "merged, not matched");
     }
 
+    #[test]
+    fn a_repair_of_what_is_not_strict_any_more_takes_nothing_in_and_what_is_on_its_way_still_comes() {
+        let mut model = with_letters(
+            "helios equipment: a=1 own
+             helios > pac: strict",
+            &["helios > pac: flexible"],
+        );
+        let of = |model: &Model, name: &str| model.find_organization(name).unwrap();
+        let (helios, pac) = (of(&model, "helios"), of(&model, "pac"));
+        let since = |model: &Model| model.world.partnership(helios, pac).unwrap().since;
+        model.repair("repair", helios, pac);
+        model.publish(event("helios equipment: b=1"));
+        run(&mut model, &["e3"]);
+        let before = since(&model);
+        run(&mut model, &["e1"]);
+        let done = run(&mut model, &["repair reconcile"]);
+        assert_eq!(done.jobs[0].skipped, Some(Skipped::NotStrict));
+        assert_eq!(since(&model), before);
+        model.settle();
+        assert_eq!(equipment(&model, "pac"), "b=1");
+    }
+
+    #[test]
+    fn a_repair_comes_behind_what_was_taken_in_before_and_takes_in_what_the_upstream_has_by_then() {
+        let mut model = with_letters("helios > pac: strict", &["helios equipment: a=1"]);
+        let (helios, pac) =
+            (model.find_organization("helios").unwrap(), model.find_organization("pac").unwrap());
+        model.repair("repair", helios, pac);
+        model.publish(event("helios equipment: a=2"));
+        let done = run(&mut model, &["repair reconcile"]);
+        assert!(done.jobs.is_empty(), "helios has an earlier letter");
+        run(&mut model, &["e1", "e3"]);
+        model.settle();
+        let kinds: Vec<_> =
+            model.jobs.iter().filter(|job| job.organization == pac).map(|job| job.kind).collect();
+        assert_eq!(
+            kinds,
+            [JobKind::SyncChange, JobKind::Reconcile],
+            "e3 was in what the repair has taken in"
+        );
+        assert_eq!(equipment(&model, "pac"), "a=2");
+    }
+
     trait Before {
         fn position_before(&self) -> Position;
     }

@@ -18,6 +18,7 @@ mod modes;
 mod policy;
 mod properties;
 mod replay;
+mod restore;
 mod retry;
 mod rules;
 mod scenario;

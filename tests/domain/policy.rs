@@ -5,7 +5,9 @@ use std::sync::Arc;
 use channel_sync::domain::catalogue::Category;
 use channel_sync::domain::catalogue::Kind::{self, Collection, Default};
 use channel_sync::domain::catalogue::Reach::{self, Never, OnboardingOnly, Ongoing};
-use channel_sync::domain::partnership::Beginning::{BecameStrict, ExistingOrganization, NewOrganization};
+use channel_sync::domain::partnership::Beginning::{
+    BecameStrict, ExistingOrganization, NewOrganization, Repair,
+};
 use channel_sync::domain::partnership::Mode::{Flexible, NonExclusive, Off, Strict};
 use channel_sync::domain::policy::Occurrence::{self, Began, DownstreamEdits, UpstreamChanged};
 use channel_sync::domain::policy::Rule::{self, Match, Merge, Nothing, Refuse};
@@ -15,7 +17,7 @@ const MODES: [channel_sync::domain::partnership::Mode; 4] = [Off, NonExclusive, 
 
 /// One row for each occurrence, reach and kind; one column for each of [`MODES`].
 #[rustfmt::skip]
-const TABLE: [(Occurrence, Reach, Kind, [Rule; 4]); 30] = [
+const TABLE: [(Occurrence, Reach, Kind, [Rule; 4]); 36] = [
     //                                                         off      non-exclusive flexible strict
     (UpstreamChanged,             Ongoing,        Collection, [Nothing, Merge,        Merge,   Match]),
     (UpstreamChanged,             Ongoing,        Default,    [Nothing, Nothing,      Nothing, Match]),
@@ -26,6 +28,8 @@ const TABLE: [(Occurrence, Reach, Kind, [Rule; 4]); 30] = [
     // A partnership that became strict is strict when its job runs, unless an operator replays the job later.
     (Began(BecameStrict),         Ongoing,        Collection, [Nothing, Merge,        Merge,   Match]),
     (Began(BecameStrict),         Ongoing,        Default,    [Nothing, Nothing,      Nothing, Match]),
+    (Began(Repair),               Ongoing,        Collection, [Nothing, Nothing,      Nothing, Match]),
+    (Began(Repair),               Ongoing,        Default,    [Nothing, Nothing,      Nothing, Match]),
     (DownstreamEdits,             Ongoing,        Collection, [Nothing, Nothing,      Nothing, Refuse]),
     (DownstreamEdits,             Ongoing,        Default,    [Nothing, Nothing,      Nothing, Refuse]),
     // Synced once, at the invitation.
@@ -37,6 +41,8 @@ const TABLE: [(Occurrence, Reach, Kind, [Rule; 4]); 30] = [
     (Began(ExistingOrganization), OnboardingOnly, Default,    [Nothing, Nothing,      Nothing, Nothing]),
     (Began(BecameStrict),         OnboardingOnly, Collection, [Nothing, Nothing,      Nothing, Nothing]),
     (Began(BecameStrict),         OnboardingOnly, Default,    [Nothing, Nothing,      Nothing, Nothing]),
+    (Began(Repair),               OnboardingOnly, Collection, [Nothing, Nothing,      Nothing, Nothing]),
+    (Began(Repair),               OnboardingOnly, Default,    [Nothing, Nothing,      Nothing, Nothing]),
     (DownstreamEdits,             OnboardingOnly, Collection, [Nothing, Nothing,      Nothing, Nothing]),
     (DownstreamEdits,             OnboardingOnly, Default,    [Nothing, Nothing,      Nothing, Nothing]),
     // Never synced, never locked.
@@ -48,6 +54,8 @@ const TABLE: [(Occurrence, Reach, Kind, [Rule; 4]); 30] = [
     (Began(ExistingOrganization), Never,          Default,    [Nothing, Nothing,      Nothing, Nothing]),
     (Began(BecameStrict),         Never,          Collection, [Nothing, Nothing,      Nothing, Nothing]),
     (Began(BecameStrict),         Never,          Default,    [Nothing, Nothing,      Nothing, Nothing]),
+    (Began(Repair),               Never,          Collection, [Nothing, Nothing,      Nothing, Nothing]),
+    (Began(Repair),               Never,          Default,    [Nothing, Nothing,      Nothing, Nothing]),
     (DownstreamEdits,             Never,          Collection, [Nothing, Nothing,      Nothing, Nothing]),
     (DownstreamEdits,             Never,          Default,    [Nothing, Nothing,      Nothing, Nothing]),
 ];
@@ -72,7 +80,7 @@ fn the_table_above_names_every_case_once() {
         TABLE.iter().map(|(what, reach, kind, _)| format!("{what:?} {reach:?} {kind:?}")).collect();
     cases.sort();
     cases.dedup();
-    let occurrences = 5;
+    let occurrences = 6;
     let (reaches, kinds) = (3, 2);
     assert_eq!(cases.len(), occurrences * reaches * kinds);
 }

@@ -164,6 +164,42 @@ proptest! {
     }
 
     #[test]
+    fn a_repair_makes_a_replica_of_what_is_strict_and_leaves_all_else_alone(
+        events in events(),
+        seed in interleaving(),
+    ) {
+        let mut random = Random::new(seed ^ 1);
+        let mut model = Model::built_in();
+        let mut repairs = Vec::new();
+        watch_randomly(&mut model, &events, seed, |model, _| {
+            let partnerships: Vec<Partnership> = model.partnerships().copied().collect();
+            if repairs.len() == 8 || partnerships.is_empty() || !random.chance(30) {
+                return;
+            }
+            let Partnership { upstream, downstream, .. } = *random.pick(&partnerships);
+            let mode = model.world.partnership(upstream, downstream).map(Partnership::mode);
+            // Somebody has written to the tables by hand.
+            if mode == Some(Mode::Strict) && random.chance(60) {
+                let category = model.category("equipment");
+                let entry = Entry {
+                    value: ValueId(u128::MAX - 1),
+                    origin: random.chance(50).then_some(upstream),
+                    written_by: EventNo(1),
+                    added_by: EventNo(1),
+                };
+                model.world.load_entry(downstream, category, Key::from("battery"), entry);
+            }
+            let id = format!("repair-{}", repairs.len());
+            repairs.push(model.repair(&id, upstream, downstream));
+        });
+        check_replicas(&model);
+        for no in repairs {
+            let jobs: Vec<&JobDone> = model.jobs.iter().filter(|job| job.cause == no.into()).collect();
+            prop_assert_eq!(jobs.len(), 1);
+        }
+    }
+
+    #[test]
     fn merge_never_changes_or_removes_anything_in_the_downstream(
         events in events(),
         seed in interleaving(),
@@ -804,6 +840,7 @@ fn the_sequences_bring_every_rule_into_play() {
                 Beginning::NewOrganization => "invited",
                 Beginning::ExistingOrganization => "began",
                 Beginning::BecameStrict => "became-strict",
+                Beginning::Repair => "repair",
             });
         }
         for job in &model.jobs {

@@ -361,6 +361,7 @@ fn show_job(model: &Model, job: &JobDone) -> String {
             Skipped::OwnEntriesKept => "skipped own-entries-kept".to_owned(),
             Skipped::Declined => "skipped declined".to_owned(),
             Skipped::SyncOff => "skipped sync-off".to_owned(),
+            Skipped::NotStrict => "skipped not-strict".to_owned(),
             Skipped::NothingToSync => "skipped nothing-to-sync".to_owned(),
             Skipped::ModeStays(mode) => format!("stays {}", mode.name()),
             Skipped::ModeChanges(before, mode) => format!("{} to {}", before.name(), mode.name()),

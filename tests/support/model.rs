@@ -26,7 +26,7 @@ use channel_sync::domain::mailbox::{
     Batch, Cut, Done, FollowUp, JobDone, JobKind, JobPart, Letter, LetterNo, NewLetter, Progress, Recipients,
     Reconcile, Verdict, Work, members, numbers_needed, work,
 };
-use channel_sync::domain::partnership::{Mode, Onboarding, Partnership, Terms};
+use channel_sync::domain::partnership::{Beginning, Mode, Onboarding, Partnership, Terms};
 use channel_sync::domain::plan::Plan;
 use channel_sync::domain::replay::{Overtaken, Touched};
 use channel_sync::domain::setting::{self, Change, Entry, Key, Place, ValueId};
@@ -307,6 +307,31 @@ impl Model {
                 allow_empty: *allow_empty,
             },
         }
+    }
+
+    /// An operator has a partnership put right: a reconcile behind all that was taken in, of an event of its own,
+    /// which says nothing.
+    pub(crate) fn repair(
+        &mut self,
+        id: &str,
+        upstream: OrganizationNo,
+        downstream: OrganizationNo,
+    ) -> ChangeNo {
+        let event = EventNo(self.next_number());
+        let nothing = SettingEvent {
+            organization: self.organization_name(upstream).to_owned(),
+            category: "notifications".to_owned(),
+            version: None,
+            edit: Edit::Changes(Vec::new()),
+        };
+        let published =
+            Published { id: id.to_owned(), event: Event::Setting(nothing), ignored: true, verdict: None };
+        self.events.insert(event, published);
+        let no = ChangeNo(self.next_number());
+        let reconcile = Reconcile { no, event, upstream, downstream, beginning: Beginning::Repair };
+        self.reconciles.insert(no, reconcile);
+        self.put_letter(Position(event.0), event, Work::Reconcile(reconcile));
+        no
     }
 
     pub(crate) fn put_letter(&mut self, position: Position, event: EventNo, work: Work) -> LetterNo {
