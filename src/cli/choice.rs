@@ -98,27 +98,24 @@ pub(super) struct ConfirmArgs {
 impl ConfirmArgs {
     /// Asks on the terminal, unless it is said already. False: it is not to be done.
     pub(super) fn ask(&self, question: &str) -> Result<bool, Failure> {
-        if self.yes {
-            return Ok(true);
-        }
-        let stdin = std::io::stdin();
-        if !stdin.is_terminal() {
-            return Err(Failure::usage(
-                "nothing was done: there is no terminal to ask on",
-                "say --yes to do it, or --dry-run to look only",
-            ));
-        }
-        let mut stderr = std::io::stderr().lock();
-        // Where stderr is gone, nobody will answer.
-        let _ = write!(stderr, "{question} [y/N] ");
-        let _ = stderr.flush();
-        let mut answer = String::new();
-        stdin
-            .lock()
-            .read_line(&mut answer)
-            .map_err(|error| Failure::new(format!("read the answer: {error}")))?;
-        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+        if self.yes { Ok(true) } else { ask(question, "--dry-run to look only") }
     }
+}
+
+/// Asks on the terminal. `instead`: what else could be said where there is none. False: it is not to be done.
+pub(super) fn ask(question: &str, instead: &str) -> Result<bool, Failure> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        let hint = format!("say --yes to do it, or {instead}");
+        return Err(Failure::usage("nothing was done: there is no terminal to ask on", hint));
+    }
+    let mut stderr = std::io::stderr().lock();
+    // Where stderr is gone, nobody will answer.
+    let _ = write!(stderr, "{question} [y/N] ");
+    let _ = stderr.flush();
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer).map_err(|error| Failure::new(format!("read the answer: {error}")))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// A time, or how long ago it was.

@@ -15,6 +15,8 @@ use crate::store::StoreError;
 pub(super) enum Failure {
     /// Whoever read our output is gone, as `| head` does: nothing is wrong.
     ReaderGone,
+    /// Drift was found, and told on stdout.
+    Drift,
     /// It could not be done.
     NotDone {
         /// What, in one line.
@@ -110,7 +112,12 @@ impl Failure {
             }
             OperationError::NothingToReplay => failure
                 .hint("see `channel-sync jobs list --state failed`, and --dry-run for why jobs are refused"),
-            OperationError::MalformedCursor(_) | OperationError::UnknownCategory { .. } => failure,
+            OperationError::NothingToRestore { .. } => {
+                failure.hint("see `channel-sync restore JOB --dry-run` for each entry")
+            }
+            OperationError::MalformedCursor(_)
+            | OperationError::UnknownCategory { .. }
+            | OperationError::NotKeptInSync { .. } => failure,
         }
     }
 
@@ -156,6 +163,7 @@ impl Failure {
     pub(super) fn report(&self) -> ExitCode {
         let (text, code) = match self {
             Self::ReaderGone => return ExitCode::SUCCESS,
+            Self::Drift => return ExitCode::from(3),
             Self::Configuration(problems) => {
                 let lines = problems.to_string();
                 (format!("error: {}\n", lines.lines().map(words::harmless).collect::<Vec<_>>().join("\n")), 2)

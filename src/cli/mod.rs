@@ -2,7 +2,7 @@
 //!
 //! Parses arguments, calls one operation, prints what it returns. What always holds: results go to stdout,
 //! everything else to stderr; exit code 0 means done, 1 that it could not be done, 2 wrong usage or
-//! configuration; `--json` prints the operation's structs as they are; nothing a message or a setting holds
+//! configuration, 3 that `verify` has found drift; `--json` prints the operation's structs as they are; nothing a message or a setting holds
 //! can control the terminal.
 //!
 //! | module | does |
@@ -17,6 +17,7 @@ mod choice;
 mod error;
 mod events;
 mod explain;
+mod freshness;
 mod jobs;
 mod output;
 mod pauses;
@@ -24,8 +25,10 @@ mod preview;
 mod publish;
 mod rejected;
 mod replays;
+mod restore;
 mod settings;
 mod status;
+mod verify;
 mod words;
 
 use std::ffi::OsString;
@@ -63,7 +66,7 @@ const STYLES: Styles = Styles::styled()
 Configuration: built-in defaults, then the file of --config or CHANNEL_SYNC_CONFIG, then the environment.
 AMQP_URL and DATABASE_URL say where RabbitMQ and Postgres are. `channel-sync config print` shows all keys.
 
-Exit codes: 0 done, 1 it could not be done, 2 wrong usage or configuration.
+Exit codes: 0 done, 1 it could not be done, 2 wrong usage or configuration, 3 verify has found drift.
 
 Examples:
   channel-sync run --migrate           migrate the database, then serve
@@ -114,6 +117,12 @@ Example:
     Settings(settings::SettingsArgs),
     /// Why an organization has a setting, or lacks it, or may not edit it
     Explain(explain::ExplainArgs),
+    /// How far behind their upstreams partners are, and what stands in the way
+    Freshness(freshness::FreshnessArgs),
+    /// Whether strict partners have what their upstreams have, and putting right what they have not
+    Verify(verify::VerifyArgs),
+    /// Bring back what a match displaced in an organization
+    Restore(restore::RestoreArgs),
     /// Partnerships, all or those of an organization
     Partnerships(settings::PartnershipsArgs),
     /// Events, and what became of them
@@ -215,6 +224,9 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Status(arguments) => block_on(status::status(&config, &arguments))?,
         Command::Settings(arguments) => block_on(settings::settings(&config, &arguments))?,
         Command::Explain(arguments) => block_on(explain::explain(&config, &arguments))?,
+        Command::Freshness(arguments) => block_on(freshness::freshness(&config, &arguments))?,
+        Command::Restore(arguments) => block_on(restore::restore(&config, &arguments))?,
+        Command::Verify(arguments) => block_on(verify::verify(&config, &arguments))?,
         Command::Partnerships(arguments) => block_on(settings::partnerships(&config, &arguments))?,
         Command::Events(command) => block_on(events::execute(&config, &command))?,
         Command::Jobs(command) => block_on(jobs::execute(&config, &command))?,

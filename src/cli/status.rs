@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::error::Failure;
 use super::output::{self, Content, Output};
-use super::{Format, open, words};
+use super::{Format, freshness, open, words};
 use crate::config::Config;
 use crate::operations::{self, Lookup, Status};
 
@@ -66,6 +66,7 @@ fn print(status: &Status) -> Result<(), Failure> {
         ),
         ("organizations", Content::name(words::number(status.organizations))),
         ("partnerships", Content::name(words::counts(&status.partnerships))),
+        ("in step", Content::name(freshness::summary(&status.freshness, now))),
     ];
     let mut output = output.pairs(pairs);
     if !status.letters.is_empty() {

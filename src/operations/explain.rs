@@ -155,10 +155,7 @@ pub async fn explain(
 ) -> Result<Explanation, OperationError> {
     let mut session = store.session().await?;
     let organization = organizations::organization_no(&session, organization_id).await?;
-    let about = catalogue.find(category).map(|id| catalogue.get(id)).ok_or_else(|| {
-        let known = catalogue.iter().map(|(_, category)| category.name.to_string()).collect();
-        OperationError::UnknownCategory { category: category.to_owned(), known }
-    })?;
+    let about = OperationError::category_of(catalogue, category)?;
     let transaction = session.begin_reading().await?;
     let limit = i64::from(limit.min(LIMIT_MAX));
     let name = key.unwrap_or_default();

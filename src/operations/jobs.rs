@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::names::named;
 use super::{OperationError, Page, events, organizations};
-use crate::domain::{CauseNo, OrganizationNo};
-use crate::store::Store;
+use crate::domain::{CauseNo, EventNo, OrganizationNo};
 use crate::store::read::{Counts, DisplacedRow, EffectRow, JobFilter, JobRow, WayRow};
+use crate::store::{Session, Store};
 
 named! {
     /// How far a job is.
@@ -146,14 +146,21 @@ pub async fn jobs(store: &Store, query: &JobQuery) -> Result<Page<JobRow>, Opera
 pub async fn job(store: &Store, key: JobKey) -> Result<JobDetail, OperationError> {
     let session = store.session().await?;
     let JobKey { cause, organization } = key;
-    let filter = JobFilter { key: Some((cause, organization)), ..Default::default() };
-    let job = session.list_jobs(&filter, 1).await?.pop().ok_or(OperationError::UnknownJob(key))?;
-    let event = session.show_cause(cause).await?.ok_or(OperationError::UnknownJob(key))?;
+    let (job, event) = find(&session, key).await?;
     let way = session.show_job_way(cause, organization).await?;
     let changes = session.show_job_entries(event, cause, organization).await?;
     let displaced = session.show_job_displaced(cause, organization).await?;
     let following = session.show_job_following(event, cause, organization).await?;
     Ok(JobDetail { source: job.source.clone(), job, way, changes, displaced, following })
+}
+
+/// The job of this key, and its root event.
+pub(super) async fn find(session: &Session, key: JobKey) -> Result<(JobRow, EventNo), OperationError> {
+    let JobKey { cause, organization } = key;
+    let filter = JobFilter { key: Some((cause, organization)), ..Default::default() };
+    let job = session.list_jobs(&filter, 1).await?.pop().ok_or(OperationError::UnknownJob(key))?;
+    let event = session.show_cause(cause).await?.ok_or(OperationError::UnknownJob(key))?;
+    Ok((job, event))
 }
 
 #[cfg(test)]

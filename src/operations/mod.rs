@@ -6,6 +6,7 @@
 
 mod events;
 mod explain;
+mod freshness;
 mod jobs;
 mod names;
 mod organizations;
@@ -15,11 +16,14 @@ mod publish;
 mod rehearsal;
 mod rejected;
 mod replays;
+mod restore;
 mod rules;
 mod status;
+mod verify;
 
 pub use events::{EventDetail, EventQuery, EventState, event, events};
 pub use explain::{Archived, Edit, ExplainedUpstream, Explanation, HistoryRow, Reason, explain};
+pub use freshness::{FreshnessQuery, freshness, freshness_summary};
 pub use jobs::{JobDetail, JobKey, JobKind, JobQuery, JobState, job, jobs};
 pub use names::UnknownName;
 pub use organizations::{SettingQuery, partnerships, settings};
@@ -38,12 +42,16 @@ pub use rejected::{
 pub use replays::{
     JobSelection, Operator, ReplayDetail, cancel_replay, chosen, discard_jobs, replay, replay_detail, replays,
 };
+pub use restore::{Restore, RestoreEntry, RestoreOutcomes, preview_restore, restore};
 pub use rules::RuleRow;
 pub use status::{Lookup, QueueStatus, Status, queue, status};
+pub use verify::{DriftedPartnership, Verification, VerifyQuery, WaitingPartnership, repair, verify};
 
+use crate::domain::catalogue::{Catalogue, Category};
 use crate::store::StoreError;
 pub use crate::store::choice::{Chosen, ChosenRow, Purpose};
 pub use crate::store::explain::{ComparedRow, DifferingRow, ExplainedSetting, UpstreamRow};
+pub use crate::store::freshness::{FreshnessPlace, FreshnessRow, FreshnessSummary};
 pub use crate::store::pause::PauseRow;
 pub use crate::store::preview::{Waiting, WaitingRow};
 pub use crate::store::read::{
@@ -51,6 +59,7 @@ pub use crate::store::read::{
     RejectedCountRow, RejectedRow, SettingRow, SettledRow, StoredValue, TransactionRow, TroubleRow, WayRow,
 };
 pub use crate::store::replay::{REPLAY_JOBS_MAX, ReplayRow, ReplayTroubleRow};
+pub use crate::store::verify::{DifferenceRow, Drift, RepairRow};
 
 /// The most rows of a list.
 pub const LIMIT_MAX: u16 = 1000;
@@ -112,6 +121,14 @@ pub enum OperationError {
         /// Those that it names.
         known: Vec<String>,
     },
+    /// The category is not kept in sync: nobody need have what another has.
+    #[error("the category {category:?} is not kept in sync; those that are: {}", .ongoing.join(", "))]
+    NotKeptInSync {
+        /// What was asked for.
+        category: String,
+        /// Those that are.
+        ongoing: Vec<String>,
+    },
     /// There is no such job.
     #[error("no job {0} is known")]
     UnknownJob(JobKey),
@@ -143,12 +160,30 @@ pub enum OperationError {
         /// Its state.
         state: String,
     },
+    /// Nothing that the job displaced can be brought back.
+    #[error("nothing that the job {job} displaced can be restored: {reason}")]
+    NothingToRestore {
+        /// Which one.
+        job: JobKey,
+        /// What became of the entries.
+        reason: String,
+    },
     /// What was given as the place in a list is none.
     #[error("{0:?} is no place to go on from; expected what the end of a list names")]
     MalformedCursor(String),
     /// The database could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl OperationError {
+    /// The category, unless the catalogue does not name it.
+    fn category_of<'c>(catalogue: &'c Catalogue, category: &str) -> Result<&'c Category, Self> {
+        catalogue.find(category).map(|id| catalogue.get(id)).ok_or_else(|| {
+            let known = catalogue.iter().map(|(_, category)| category.name.to_string()).collect();
+            Self::UnknownCategory { category: category.to_owned(), known }
+        })
+    }
 }
 
 fn source_text(source: Option<&str>) -> String {

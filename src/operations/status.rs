@@ -7,6 +7,7 @@ use super::OperationError;
 use crate::broker::{self, Depth, Topology};
 use crate::config::BrokerConfig;
 use crate::store::Store;
+use crate::store::freshness::FreshnessSummary;
 use crate::store::pause::PauseRow;
 use crate::store::read::{Counts, JobCounts, LettersRow, RejectedCountRow, TransactionRow, TroubleRow};
 
@@ -47,6 +48,8 @@ pub struct Status {
     pub organizations: i64,
     /// Partnerships by mode.
     pub partnerships: Counts,
+    /// How far behind partnerships are.
+    pub freshness: FreshnessSummary,
 }
 
 /// What was asked elsewhere, and may not have been answered.
@@ -97,6 +100,7 @@ pub async fn status(store: &Store, queue: Lookup<QueueStatus>) -> Result<Status,
     let rejected = session.status_rejected().await?;
     let events_last_hour = session.status_events(hour_ago).await?;
     let (organizations, partnerships) = session.status_organizations().await?;
+    let freshness = session.status_freshness().await?;
     Ok(Status {
         at,
         queue,
@@ -109,5 +113,6 @@ pub async fn status(store: &Store, queue: Lookup<QueueStatus>) -> Result<Status,
         events_last_hour,
         organizations,
         partnerships,
+        freshness,
     })
 }

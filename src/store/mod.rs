@@ -24,6 +24,9 @@
 //! | [`read`] | reading for people and programs |
 //! | [`preview`] | what a preview reads |
 //! | [`explain`] | why a setting is as it is |
+//! | [`restore`] | bringing back what a match displaced |
+//! | [`freshness`] | how far behind each partnership is |
+//! | [`verify`] | comparing strict partnerships, and making jobs that put them right |
 //! | [`wake`] | notifications that there is new work |
 
 pub mod batch;
@@ -32,6 +35,7 @@ mod columns;
 pub mod error;
 pub mod explain;
 pub mod failure;
+pub mod freshness;
 pub mod intake;
 pub mod load;
 pub mod pause;
@@ -41,10 +45,12 @@ pub mod preview;
 pub mod read;
 pub mod rejected;
 pub mod replay;
+pub mod restore;
 mod rows;
 pub mod save;
 pub mod statements;
 mod together;
+pub mod verify;
 pub mod wake;
 pub(crate) mod words;
 

@@ -3,7 +3,7 @@
 -- What an operator has put right: a reconcile that no change of flags has begun.
 alter type partnership_beginning add value 'repair';
 
--- The last change of an organization in a category, before another one.
+-- The last change of an organization in a category, before another one. While it is built, nothing is written there.
 create index change_category on change (organization_no, category, change_no) where category is not null;
 
 -- What each partnership still lacks, by category; a reconcile, whose category is null, concerns all. Jobs that wait,
