@@ -20,6 +20,9 @@ use support::database::Database;
 
 const FIXTURE: &str = include_str!("fixture.sql");
 
+/// Numbers go on behind those of the fixture.
+const NUMBERS: &str = "select setval('channel_sync.cause_no', 100)";
+
 /// Where nothing listens.
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -134,6 +137,9 @@ fn help() {
         &["status", "--help"],
         &["settings", "--help"],
         &["explain", "--help"],
+        &["verify", "--help"],
+        &["freshness", "--help"],
+        &["restore", "--help"],
         &["partnerships", "--help"],
         &["events", "--help"],
         &["events", "list", "--help"],
@@ -287,6 +293,101 @@ async fn partnerships() {
         &["partnerships", "PAC"],
     ];
     snapshot!("partnerships", session(database.url(), commands));
+}
+
+#[tokio::test]
+async fn verify() {
+    let database = fixture().await;
+    database.client().await.batch_execute(NUMBERS).await.unwrap();
+    let commands: &[&[&str]] = &[
+        &["verify"],
+        &["verify", "--json"],
+        &["verify", "--category", "equipment"],
+        &["verify", "--category", "licenses"],
+        &["verify", "--upstream", "pac-energy"],
+        &["verify", "--organization", "pac-enrgy"],
+        &["verify", "--limit", "1"],
+        &["verify", "--repair"],
+        &["verify", "--repair", "--reason", "r", "--by", "ana", "--category", "equipment"],
+        &["verify", "--repair", "--reason", "a backup was restored", "--by", "ana"],
+        &["verify", "--repair", "--reason", "a backup was restored", "--by", "ana", "--yes"],
+        &["verify"],
+        &["verify", "--repair", "--reason", "again", "--by", "ana", "--yes", "--json"],
+    ];
+    snapshot!("verify", session(database.url(), commands));
+}
+
+#[tokio::test]
+async fn freshness() {
+    let database = fixture().await;
+    let commands: &[&[&str]] = &[
+        &["freshness"],
+        &["freshness", "--json"],
+        &["freshness", "pac-energy", "--all"],
+        &["freshness", "pac-energy", "--all", "--limit", "1"],
+        &["freshness", "--after", "9223372036854775807-9-9-x"],
+        &["freshness", "--after", "x"],
+        &["freshness", "nobody"],
+        &["freshness", "nobody", "--all"],
+        &["freshness", "pac-enrgy"],
+    ];
+    let said = session(database.url(), commands);
+    // The place in the list is when something was made.
+    let said = said.split("--after ").map(|part| {
+        let digits = part.chars().take_while(char::is_ascii_digit).count();
+        if digits == 16 { format!("AGE{}", &part[digits..]) } else { part.to_owned() }
+    });
+    snapshot!("freshness", just_now(&said.collect::<Vec<_>>().join("--after ")));
+    database
+        .client()
+        .await
+        .batch_execute("delete from channel_sync.letter; delete from channel_sync.job")
+        .await
+        .unwrap();
+    let said = session(database.url(), &[&["freshness"], &["freshness", "helios"]]);
+    assert!(
+        said.contains("all of 2 partnerships") && said.contains("all partnerships of helios are in step"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn restores() {
+    let database = fixture().await;
+    let restore = ["restore", "5-2", "--reason", "asked for", "--by", "ana"];
+    let with = |more: &[&'static str]| -> Vec<&'static str> { restore.iter().chain(more).copied().collect() };
+    let said = [
+        session(
+            database.url(),
+            &[
+                &["restore", "5-2"],
+                &["restore", "seventeen"],
+                &with(&["--dry-run"]),
+                &with(&["--yes"]),
+                &["restore", "1-1", "--reason", "r", "--by", "ana", "--yes"],
+                &["restore", "99-99", "--reason", "r", "--by", "ana", "--yes"],
+            ],
+        ),
+        {
+            let end =
+                "update channel_sync.partnership set mode = 'off', status = 'ended' where upstream_no = 1";
+            let client = database.client().await;
+            client.batch_execute(end).await.unwrap();
+            client.batch_execute(NUMBERS).await.unwrap();
+            session(
+                database.url(),
+                &[
+                    &with(&["--dry-run"]),
+                    &with(&["--dry-run", "--json"]),
+                    &with(&[]),
+                    &with(&["--yes"]),
+                    &with(&["--yes"]),
+                    &with(&["--yes", "--json"]),
+                ],
+            )
+        },
+    ];
+    snapshot!("restores", said.join("\n"));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod kills;
 mod links;
 mod pitfalls;
 mod postgres;
+mod repair;
 mod stopping;
 
 use std::path::Path;

@@ -276,6 +276,9 @@ fn statements_keep_clear_of_the_planners_traps() {
             "replay_",
             "rejected_",
             "touched_",
+            "verify_",
+            "repairs_",
+            "restore_",
         ]
         .iter()
         .any(|kind| statement.name.starts_with(kind))
