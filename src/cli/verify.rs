@@ -77,11 +77,12 @@ struct Repaired {
 
 pub(super) async fn verify(config: &Config, arguments: &VerifyArgs) -> Result<(), Failure> {
     let store = open(config)?;
+    let limit = arguments.limit.limit;
     let query = VerifyQuery {
         upstream_id: arguments.upstream.clone(),
         organization_id: arguments.organization.clone(),
         category: arguments.category.clone(),
-        limit: arguments.limit.limit,
+        limit,
     };
     let found = compare(config, &store, &query).await?;
     let json = arguments.format.json;
@@ -89,12 +90,12 @@ pub(super) async fn verify(config: &Config, arguments: &VerifyArgs) -> Result<()
         if json {
             output::json(&found)?
         } else {
-            show(&found).finish()?
+            show(&found, limit).finish()?
         }
         return if found.drifted.is_empty() { Ok(()) } else { Err(Failure::Drift) };
     };
     if !json {
-        show(&found).finish()?;
+        show(&found, limit).finish()?;
     }
     let mut repairs = Vec::new();
     if !found.drifted.is_empty() {
@@ -111,7 +112,7 @@ pub(super) async fn verify(config: &Config, arguments: &VerifyArgs) -> Result<()
     if json {
         return output::json(&Repaired { found, repairs });
     }
-    if repairs.is_empty() { Ok(()) } else { show_repairs(&repairs, arguments.limit.limit) }
+    if repairs.is_empty() { Ok(()) } else { show_repairs(&repairs, limit) }
 }
 
 /// Compares, with a bar on a terminal.
@@ -133,7 +134,7 @@ async fn compare(config: &Config, store: &Store, query: &VerifyQuery) -> Result<
     found.map_err(|error| Failure::operation(config, &error))
 }
 
-fn show(found: &Verification) -> Output {
+fn show(found: &Verification, limit: u16) -> Output {
     let waiting = match found.waiting {
         0 => String::new(),
         waiting => format!(", {} not in step yet", words::number(waiting)),
@@ -146,7 +147,7 @@ fn show(found: &Verification) -> Output {
     );
     let mut output = Output::text().line(&compared);
     if !found.drifted.is_empty() {
-        let limit = usize::from(operations::LIMIT_MAX);
+        let limit = usize::from(limit);
         let table = found.drifted.iter().take(limit).flat_map(|one| {
             one.categories.iter().map(|(category, drift)| {
                 let failed = match one.jobs_failed {
@@ -165,8 +166,8 @@ fn show(found: &Verification) -> Output {
         let header = ["organization", "upstream", "category", "drift", "jobs"];
         output = output.heading("drift").table(&header, table.collect());
         if found.drifted.len() > limit {
-            let more = words::count((found.drifted.len() - limit) as i64, "partnership");
-            output = output.line(&format!("… and {more} more"));
+            let more = words::number((found.drifted.len() - limit) as i64);
+            output = output.line(&format!("… and {more} partnerships more"));
         }
     }
     if !found.differences.is_empty() {

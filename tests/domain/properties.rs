@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use channel_sync::domain::catalogue::{CategoryId, Reach};
 use channel_sync::domain::decide::{Counts, lock_holder, reaching_rule};
 use channel_sync::domain::mailbox::{
-    Done, FoundWrong, JobDone, JobKind, LetterNo, Recipients, Verdict, Work,
+    Done, FoundWrong, JobDone, JobKind, LetterNo, Progress, Recipients, Verdict, Work,
 };
 use channel_sync::domain::partnership::{Beginning, Mode, Partnership, Status};
 use channel_sync::domain::setting::{Change, Entry, Key, ValueId};
@@ -161,6 +161,39 @@ proptest! {
         let mut all_at_once = published(&events);
         all_at_once.settle_randomly(&mut Random::new(seed));
         check_replicas(&all_at_once);
+    }
+
+    #[test]
+    fn a_strict_downstream_that_nothing_waits_for_is_a_replica_at_any_moment(
+        events in events(),
+        seed in interleaving(),
+    ) {
+        // What verify goes by.
+        let mut model = Model::built_in();
+        watch_randomly(&mut model, &events, seed, |model, _| {
+            for partnership in active(model).filter(|partnership| partnership.mode() == Mode::Strict) {
+                let Partnership { upstream, downstream, since, .. } = *partnership;
+                let waits = model.letters.values().any(|letter| match &letter.work {
+                    Work::SyncChange { change, to: Recipients::Shard(shard) } => {
+                        let reached = match letter.progress {
+                            Progress::Members { through } => downstream <= through,
+                            Progress::NotBegun | Progress::Entries { .. } => false,
+                        };
+                        change.organization == upstream
+                            && *shard == downstream.shard()
+                            && change.no > since
+                            && !reached
+                    }
+                    work => work.organization() == Some(downstream),
+                });
+                if waits {
+                    continue;
+                }
+                assert_eq!(values(model, downstream), values(model, upstream), "{partnership:?}");
+                let mut origins = ongoing(model, downstream).into_values().map(|entry| entry.origin);
+                assert!(origins.all(|origin| origin == Some(upstream)), "{partnership:?}");
+            }
+        });
     }
 
     #[test]
