@@ -129,6 +129,18 @@ async fn what_was_tampered_with_is_found_and_put_right() {
     // What was there that the upstream never had is kept with the job.
     let archived = "select category, key from archived_setting";
     assert_eq!(steps.lines(archived).await, "default-costs | battery\n");
+    // And why it is there has an answer.
+    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    let explained =
+        operations::explain(&steps.store, &catalogue, "a", "equipment", Some("m"), 20).await.unwrap();
+    assert_eq!(explained.setting.unwrap().event_id.as_ref(), Some(&repairs[0].event_id));
+    let last = &explained.history[0];
+    assert_eq!(
+        (&last.event_id, last.kind.as_str(), last.effect),
+        (&repairs[0].event_id, "reconcile", Some("added"))
+    );
+    let because = &last.rule.as_ref().unwrap().because;
+    assert_eq!(because, "an operator has it put right, strict: it becomes a replica");
     drop(steps.database);
 }
 
