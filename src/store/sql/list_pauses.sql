@@ -1,12 +1,17 @@
--- What is paused, and how many jobs wait for it. The mailbox is small: no index.
+-- What is paused, and how many jobs wait for it: counted once, not for each pause. The mailbox is small: no index.
+with waiting as materialized (
+     select organization_no, count(*) as jobs
+       from waiting_job
+      group by organization_no
+)
 select o.organization_id,
        p.paused_by,
        p.reason,
        p.paused_at,
-       (select count(*)
-          from waiting_job w
-         where p.organization_no is null or w.organization_no = p.organization_no) as jobs_waiting
+       coalesce(case when p.organization_no is null then (select sum(jobs) from waiting) else w.jobs end,
+                0)::bigint as jobs_waiting
   from pause p
   left join organization o using (organization_no)
+  left join waiting w using (organization_no)
  order by p.organization_no nulls first
  limit $1
