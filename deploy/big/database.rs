@@ -33,7 +33,11 @@ pub(crate) async fn is_there() -> bool {
 
 /// Drops it.
 pub(crate) async fn remove() {
-    admin_client().await.batch_execute(&format!("drop database if exists {NAME} with (force)")).await.unwrap();
+    admin_client()
+        .await
+        .batch_execute(&format!("drop database if exists {NAME} with (force)"))
+        .await
+        .unwrap();
 }
 
 /// Makes it anew. It has another name until it is complete.
@@ -116,10 +120,7 @@ pub(crate) async fn places(url: &str) -> BTreeMap<&'static str, String> {
             "displacing-job",
             "select cause_no || '-' || organization_no from archived_setting order by 1 limit 1",
         ),
-        (
-            "catalogue-job",
-            "select cause_no || '-' || organization_no from job where cause_no = 90000",
-        ),
+        ("catalogue-job", "select cause_no || '-' || organization_no from job where cause_no = 90000"),
         // helios's own job of an event that went on to ten thousand.
         ("fan-out-job", "select event_no || '-1' from event where event_id = 'helios-1440'"),
         ("middle-rejected", "select (max(rejected_id) / 2)::text from rejected_message"),

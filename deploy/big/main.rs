@@ -98,7 +98,9 @@ async fn main() -> ExitCode {
     println!("{}", report::table(&all, arguments.rounds));
 
     if arguments.keep {
-        eprintln!("the service is up at http://{address}, over {url}; Ctrl-C ends it, and the database stays");
+        eprintln!(
+            "the service is up at http://{address}, over {url}; Ctrl-C ends it, and the database stays"
+        );
         let _ = tokio::signal::ctrl_c().await;
     }
     process.signal("TERM");

@@ -39,7 +39,7 @@ pub use replays::{
     JobSelection, Operator, ReplayDetail, cancel_replay, chosen, discard_jobs, replay, replay_detail, replays,
 };
 pub use rules::RuleRow;
-pub use status::{Lookup, QueueStatus, Status, queue, status};
+pub use status::{Lookup, Progress, QueueStatus, Status, progress, queue, status};
 
 use crate::store::StoreError;
 pub use crate::store::choice::{Chosen, ChosenRow, Purpose};
