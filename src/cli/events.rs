@@ -120,7 +120,7 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
             })
             .collect();
         let header = ["event", "organization", "type", "category", "state", "jobs done", "received"];
-        output.table(&header, table).finish()?;
+        output.table_without(&["type", "category"], &header, table).finish()?;
         if let Some(failed) = page.items.iter().find(|row| row.state == "failed") {
             output::hint(&format!(
                 "`channel-sync jobs list --event {} --source {} --state failed` shows what went wrong",

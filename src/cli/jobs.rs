@@ -127,7 +127,7 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
             .collect();
         let header =
             ["job", "kind", "organization", "upstream", "category", "state", "event", "when", "outcome"];
-        output.table(&header, table).finish()?;
+        output.table_without(&["upstream", "kind", "category"], &header, table).finish()?;
         if let Some(failed) = page.items.iter().find(|row| row.state == "failed") {
             output::hint(&format!(
                 "`channel-sync jobs show {0}` shows one, `channel-sync jobs replay {0} --reason '…'` does it once \

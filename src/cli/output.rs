@@ -108,6 +108,30 @@ impl Output {
         self.rows(Some(header), rows, true)
     }
 
+    /// A table of which columns may be left off, the first of `dispensable` first, where the terminal has no room for
+    /// whole names.
+    pub(super) fn table_without(
+        self,
+        dispensable: &[&str],
+        header: &[&str],
+        mut rows: Vec<Vec<Content>>,
+    ) -> Self {
+        let Some(width) = self.width.map(usize::from) else { return self.rows(Some(header), rows, true) };
+        let mut header = header.to_vec();
+        for name in dispensable {
+            if width_needed(&header, &rows) <= width {
+                break;
+            }
+            if let Some(place) = header.iter().position(|known| known == name) {
+                header.remove(place);
+                for row in &mut rows {
+                    row.remove(place);
+                }
+            }
+        }
+        self.rows(Some(&header), rows, true)
+    }
+
     /// Rows in columns; with `fit`, one line a row that is no wider than the terminal.
     fn rows(mut self, header: Option<&[&str]>, rows: Vec<Vec<Content>>, fit: bool) -> Self {
         let width = self.width.filter(|_| fit);
@@ -254,6 +278,21 @@ pub(super) fn write(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// How wide a table is with whole names, and texts as narrow as they may become.
+fn width_needed(header: &[&str], rows: &[Vec<Content>]) -> usize {
+    let widest = |place: usize| {
+        rows.iter()
+            .map(|row| match row.get(place) {
+                Some(Content::Name(text) | Content::State(text)) => words::one_line(text).chars().count(),
+                Some(Content::Long(_)) => usize::from(LONG_WIDTH_MIN),
+                Some(Content::Empty) | None => 0,
+            })
+            .max()
+            .unwrap_or(0)
+    };
+    header.iter().enumerate().map(|(place, name)| widest(place).max(name.chars().count()) + 2).sum()
+}
+
 fn cell(content: Content, cut: bool) -> Cell {
     match content {
         Content::Empty => Cell::new(""),
@@ -315,6 +354,20 @@ mod tests {
             assert!(text.contains("module/x  failed  01"), "{text}");
             assert!(text.contains('…'), "{text}");
         }
+    }
+
+    #[test]
+    fn columns_that_can_be_spared_make_room_for_whole_names() {
+        let printed = |width| {
+            let output = Output { text: String::new(), width, colours: false, now: Timestamp::UNIX_EPOCH };
+            let row = vec![Content::name("17-3"), Content::name("sync-change"), Content::name("pac-energy")];
+            output.table_without(&["kind", "job"], &["job", "kind", "organization"], vec![row]).text
+        };
+        let whole = "job   kind         organization\n17-3  sync-change  pac-energy\n";
+        assert_eq!(printed(None), whole);
+        assert_eq!(printed(Some(40)), whole);
+        assert_eq!(printed(Some(30)), "job   organization\n17-3  pac-energy\n");
+        assert_eq!(printed(Some(15)), "organization\npac-energy\n");
     }
 
     #[test]

@@ -643,16 +643,29 @@ async fn lists_agree_with_the_views() {
         .await
         .unwrap();
     let lists: &[(&[&str], &str)] = &[
-        (&["jobs", "list", "--limit", "1000", "--json"], "job_view"),
-        (&["events", "list", "--limit", "1000", "--json"], "event_view"),
-        (&["partnerships", "--json"], "partnership_view"),
+        (&["jobs", "list", "--limit", "1000", "--json"], "job_view v"),
+        (&["events", "list", "--limit", "1000", "--json"], "event_view v"),
+        (&["jobs", "list", "--kind", "own-change", "--json"], "job_view v where kind = 'own-change'"),
+        (
+            &["jobs", "list", "--kind", "partnership-change", "--json"],
+            "job_view v where kind = 'partnership-change'",
+        ),
+        (&["jobs", "list", "--kind", "sync-change", "--json"], "job_view v where kind = 'sync-change'"),
+        (&["jobs", "list", "--kind", "reconcile", "--json"], "job_view v where kind = 'reconcile'"),
+        (
+            &["jobs", "list", "--kind", "own-change", "--state", "succeeded", "--after", "10-2", "--json"],
+            "job_view v where kind = 'own-change' and state = 'succeeded'
+                          and split_part(idempotency_key, '-', 1)::int <= 10",
+        ),
+        (&["partnerships", "--json"], "partnership_view v"),
+        (&["settings", "pac-energy", "--json"], "setting_view v where organization_id = 'pac-energy'"),
+        (&["settings", "helios", "--json"], "setting_view v where organization_id = 'helios'"),
     ];
     for (arguments, view) in lists {
         let variables = [("DATABASE_URL", database.url())];
         let output = program(&variables, arguments).output().unwrap();
         let mut listed: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
-        let rows =
-            client.query(&format!("select to_jsonb(v) from channel_sync.{view} v"), &[]).await.unwrap();
+        let rows = client.query(&format!("select to_jsonb(v) from channel_sync.{view}"), &[]).await.unwrap();
         let mut viewed: Vec<serde_json::Value> = rows.iter().map(|row| row.get(0)).collect();
         assert!(!viewed.is_empty());
         for row in listed.iter_mut().chain(&mut viewed) {

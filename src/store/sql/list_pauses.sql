@@ -1,15 +1,19 @@
--- What is paused, and how many jobs wait for it: counted once, not for each pause. The mailbox is small: no index.
+-- What is paused, and how many jobs wait for it: counted once for all who are paused, and for all execution without
+-- expanding letters. Indexes: partnership_downstream, letter_organization.
 with waiting as materialized (
      select organization_no, count(*) as jobs
        from waiting_job
+      where organization_no = any (array(select organization_no from pause where organization_no is not null))
       group by organization_no
 )
 select o.organization_id,
        p.paused_by,
        p.reason,
        p.paused_at,
-       coalesce(case when p.organization_no is null then (select sum(jobs) from waiting) else w.jobs end,
-                0)::bigint as jobs_waiting
+       case
+         when p.organization_no is null then (select pending + retrying from waiting_job_count)
+         else coalesce(w.jobs, 0)
+       end as jobs_waiting
   from pause p
   left join organization o using (organization_no)
   left join waiting w using (organization_no)
