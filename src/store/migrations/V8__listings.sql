@@ -60,3 +60,85 @@ with to_shard as materialized (
 select coalesce(sum(jobs) filter (where not tried), 0)::bigint as pending,
        coalesce(sum(jobs) filter (where tried), 0)::bigint as retrying
   from counted;
+
+-- As it was, but jobs that are chosen by their keys are looked up by both parts of these: by the cause alone, the planner
+-- expected thousands, and read all events for one job.
+create or replace function chosen_job(purpose text, causes bigint[], organizations int[], event bigint, upstream int,
+                           organization int, in_category text, of_kind text, in_state text, with_error text,
+                           since timestamptz, until timestamptz)
+returns table (cause_no bigint, organization_no int, kind text, state text, error text, refusal text)
+language sql stable
+begin atomic
+select j.cause_no,
+       j.organization_no,
+       j.kind,
+       j.state,
+       j.error,
+       case
+         when j.state = 'pending' then 'it waits to be done already'
+         when j.found_wrong then 'its event was found wrong when it ran: see the rejected messages'
+         when purpose = 'discard' and j.state in ('succeeded', 'discarded') then 'it has ' || j.state || ' already'
+         when purpose = 'replay' and j.state = 'succeeded' and j.kind in ('own-change', 'partnership-change')
+           then 'it has succeeded: done once more, it could undo what came later'
+       end
+  from (
+       select f.cause_no,
+              f.organization_no,
+              case
+                when c.beginning is not null then 'reconcile'
+                when c.change_no is not null then 'sync-change'
+                when e.type = 'partnership-changed' then 'partnership-change'
+                else 'own-change'
+              end as kind,
+              f.state::text as state,
+              f.last_error as error,
+              f.state = 'discarded' and c.change_no is null and e.verdict = 'rejected' as found_wrong
+         from job f
+         left join change c on c.change_no = f.cause_no
+         join event e on e.event_no = coalesce(c.event_no, f.cause_no)
+        where (in_state is null or in_state <> 'retrying')
+          and (in_state is distinct from 'failed' or f.state = 'failed')
+          and (in_state is distinct from 'discarded' or f.state = 'discarded')
+          and (in_state is distinct from 'succeeded' or f.state = 'succeeded')
+          and (in_state is distinct from 'unfinished' or f.state = 'failed')
+          and (causes is null or (f.cause_no = any (causes) and f.organization_no = any (organizations)))
+          and (event is null
+               or f.cause_no = any (array(select event
+                                          union all
+                                          select n.change_no from change n where n.event_no = event)))
+          and (upstream is null
+               or case when c.change_no is not null then c.organization_no
+                       when e.type = 'partnership-changed' then e.organization_no end = upstream)
+          and (organization is null or f.organization_no = organization)
+          and (in_category is null or coalesce(c.category, e.category) = in_category)
+          and (with_error is null or strpos(lower(f.last_error), lower(with_error)) > 0)
+          and (since is null or f.finished_at >= since)
+          and (until is null or f.finished_at <= until)
+       union all
+       select w.cause_no,
+              w.organization_no,
+              w.kind::text,
+              case when w.attempts > 0 then 'retrying' else 'pending' end,
+              w.last_error,
+              false
+         from waiting_job w
+         left join change c on c.change_no = w.cause_no
+         join event e on e.event_no = w.event_no
+        where (in_state is null or in_state in ('retrying', 'unfinished'))
+          and (w.attempts > 0 or causes is not null)
+          and (causes is null or (w.cause_no = any (causes) and w.organization_no = any (organizations)))
+          and (event is null or w.event_no = event)
+          and (upstream is null
+               or case when c.change_no is not null then c.organization_no
+                       when e.type = 'partnership-changed' then e.organization_no end = upstream)
+          and (organization is null or w.organization_no = organization)
+          and (in_category is null or coalesce(c.category, e.category) = in_category)
+          and (with_error is null or strpos(lower(w.last_error), lower(with_error)) > 0)
+          and (since is null or w.created_at >= since)
+          and (until is null or w.created_at <= until)
+       ) j
+ where (of_kind is null or j.kind = of_kind)
+   and (causes is null
+        or exists (select from unnest(causes, organizations) k (cause_no, organization_no)
+                    where k.cause_no = j.cause_no and k.organization_no = j.organization_no));
+end;
