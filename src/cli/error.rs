@@ -1,14 +1,18 @@
 //! What is said when something cannot be done: `error: ` and one line, then a line for each cause, then
-//! what to do next.
+//! `hint: ` and what to do next.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use super::output::{Label, labelled};
 use super::words;
 use crate::broker::BrokerError;
 use crate::config::{Config, ConfigProblems};
 use crate::operations::{OperationError, PublishError};
 use crate::store::StoreError;
+
+/// What to do about a broker that does not answer.
+pub(super) const BROKER_HINT: &str = "see that RabbitMQ is up, and that AMQP_URL or broker.url names it";
 
 /// Why a command ends without having done what it should.
 #[derive(Debug)]
@@ -127,6 +131,7 @@ impl Failure {
             PublishError::Connect(cause) => {
                 Self::new(format!("cannot reach the broker {url}; nothing was published"))
                     .caused_by(cause.to_string())
+                    .hint(BROKER_HINT)
             }
             PublishError::Refused(cause) => {
                 Self::new(format!("the broker {url} refuses; nothing was published"))
@@ -145,7 +150,8 @@ impl Failure {
         }
         if let Some(error) = error.downcast_ref::<BrokerError>() {
             return Self::new(format!("cannot use the broker {}", config.broker.url))
-                .caused_by(error.to_string());
+                .caused_by(error.to_string())
+                .hint(BROKER_HINT);
         }
         let mut said = error.to_string();
         let mut failure = Self::new(said.clone());
@@ -159,32 +165,40 @@ impl Failure {
         failure
     }
 
-    /// Says it on stderr; returns the exit code.
-    pub(super) fn report(&self) -> ExitCode {
-        let (text, code) = match self {
-            Self::ReaderGone => return ExitCode::SUCCESS,
-            Self::Drift => return ExitCode::from(3),
+    /// What is said, a line each.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::ReaderGone | Self::Drift => String::new(),
             Self::Configuration(problems) => {
-                let lines = problems.to_string();
-                (format!("error: {}\n", lines.lines().map(words::harmless).collect::<Vec<_>>().join("\n")), 2)
+                let text = problems.to_string();
+                let mut lines = text.lines();
+                let first = labelled(Label::Error, lines.next().unwrap_or_default());
+                lines.fold(first, |text, line| text + &words::harmless(line) + "\n")
             }
-            Self::Usage { message, hint } => {
-                (format!("error: {}\n  {}\n", words::one_line(message), words::one_line(hint)), 2)
-            }
+            Self::Usage { message, hint } => labelled(Label::Error, message) + &labelled(Label::Hint, hint),
             Self::NotDone { message, causes, hint } => {
-                let mut text = format!("error: {}\n", words::one_line(message));
+                let mut text = labelled(Label::Error, message);
                 for cause in causes {
                     text.push_str(&format!("  caused by: {}\n", words::one_line(cause)));
                 }
                 if let Some(hint) = hint {
-                    text.push_str(&format!("  {}\n", words::one_line(hint)));
+                    text.push_str(&labelled(Label::Hint, hint));
                 }
-                (text, 1)
+                text
             }
-        };
+        }
+    }
+
+    /// Says it on stderr; returns the exit code.
+    pub(super) fn report(&self) -> ExitCode {
         // Where stderr is gone, there is nobody left to tell.
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
-        ExitCode::from(code)
+        let _ = std::io::stderr().lock().write_all(self.text().as_bytes());
+        match self {
+            Self::ReaderGone => ExitCode::SUCCESS,
+            Self::NotDone { .. } => ExitCode::from(1),
+            Self::Drift => ExitCode::from(3),
+            Self::Configuration(_) | Self::Usage { .. } => ExitCode::from(2),
+        }
     }
 }
 

@@ -95,7 +95,11 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
             }
             (None, false) => format!("there are no events{organization}{state}"),
         };
-        return Output::text().line(&line).finish();
+        Output::text().line(&line).finish()?;
+        if arguments.after.is_none() && arguments.state.is_some() && arguments.organization.is_some() {
+            output::hint("leave out an option to see more");
+        }
+        return Ok(());
     } else {
         let output = Output::text();
         let table = page
@@ -116,10 +120,17 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
             })
             .collect();
         let header = ["event", "organization", "type", "category", "state", "jobs done", "received"];
-        output.table(&header, table).finish()?;
+        output.table_without(&["type", "category"], &header, table).finish()?;
+        if let Some(failed) = page.items.iter().find(|row| row.state == "failed") {
+            output::hint(&format!(
+                "`channel-sync jobs list --event {} --source {} --state failed` shows what went wrong",
+                words::argument(&failed.event_id),
+                words::argument(&failed.source)
+            ));
+        }
     }
     if let Some(next) = page.next {
-        output::note(&format!("there are more: --after {next}"));
+        output::hint(&format!("there are more: --after {next}"));
     }
     Ok(())
 }

@@ -100,7 +100,11 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
     if arguments.format.json {
         output::json(&page.items)?;
     } else if page.items.is_empty() {
-        return Output::text().line(&none(arguments)).finish();
+        Output::text().line(&none(arguments)).finish()?;
+        if arguments.after.is_none() && arguments.filters() > 1 {
+            output::hint("leave out an option to see more");
+        }
+        return Ok(());
     } else {
         let output = Output::text();
         let now = output.now;
@@ -123,12 +127,30 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
             .collect();
         let header =
             ["job", "kind", "organization", "upstream", "category", "state", "event", "when", "outcome"];
-        output.table(&header, table).finish()?;
+        output.table_without(&["upstream", "kind", "category"], &header, table).finish()?;
+        if let Some(failed) = page.items.iter().find(|row| row.state == "failed") {
+            output::hint(&format!(
+                "`channel-sync jobs show {0}` shows one, `channel-sync jobs replay {0} --reason '…'` does it once \
+                 more; --all-failed, --error and others choose several",
+                failed.idempotency_key
+            ));
+        }
     }
     if let Some(next) = page.next {
-        output::note(&format!("there are more: --after {next}"));
+        output::hint(&format!("there are more: --after {next}"));
     }
     Ok(())
+}
+
+impl ListArgs {
+    /// How many filters were said.
+    fn filters(&self) -> usize {
+        let Self { state, organization, event, kind, .. } = self;
+        [state.is_some(), organization.is_some(), event.is_some(), kind.is_some()]
+            .iter()
+            .filter(|said| **said)
+            .count()
+    }
 }
 
 fn none(arguments: &ListArgs) -> String {
@@ -231,7 +253,15 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
         output = output.heading(&heading).table(&["category", "key", "origin", "event", "value"], table);
         output = more(output, displaced.len());
     }
-    output.finish()
+    output.finish()?;
+    if matches!(job.state.as_str(), "failed" | "retrying") {
+        let key = &job.idempotency_key;
+        output::hint(&format!(
+            "`channel-sync jobs replay {key} --reason '…'` does it once more, `channel-sync jobs discard {key} \
+             --reason '…'` gives it up"
+        ));
+    }
+    Ok(())
 }
 
 fn more(output: Output, count: usize) -> Output {

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `output` | writes to stdout, as tables or JSON |
 //! | `words` | times, values and names, as people read them |
+//! | `terminal` | whether there are colours, and how large the terminal is |
 //! | `choice` | options that choose jobs, and asking before something is done |
 //! | `error` | what is said when something cannot be done |
 //! | the others | a command, or several on one subject |
@@ -27,8 +28,11 @@ mod rejected;
 mod replays;
 mod restore;
 mod settings;
+mod shell;
 mod status;
+mod terminal;
 mod verify;
+mod watch;
 mod words;
 
 use std::ffi::OsString;
@@ -38,7 +42,7 @@ use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::error::Failure;
 use self::output::Output;
@@ -66,6 +70,9 @@ const STYLES: Styles = Styles::styled()
 Configuration: built-in defaults, then the file of --config or CHANNEL_SYNC_CONFIG, then the environment.
 AMQP_URL and DATABASE_URL say where RabbitMQ and Postgres are. `channel-sync config print` shows all keys.
 
+Results go to stdout, everything else to stderr. --json prints whole values, which tables cut on a terminal.
+Colours are for terminals; NO_COLOR turns them off, CLICOLOR_FORCE=1 on, --color decides.
+
 Exit codes: 0 done, 1 it could not be done, 2 wrong usage or configuration, 3 verify has found drift.
 
 Examples:
@@ -79,6 +86,9 @@ struct Cli {
     /// Read this configuration file
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     config: Option<PathBuf>,
+    /// Colour what is printed
+    #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto, help_heading = "Global options")]
+    color: ColorChoice,
     #[command(subcommand)]
     command: Command,
 }
@@ -126,24 +136,60 @@ Example:
     /// Partnerships, all or those of an organization
     Partnerships(settings::PartnershipsArgs),
     /// Events, and what became of them
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  channel-sync events list --state failed
+  channel-sync events show e-17"
+    )]
     Events(events::EventsCommand),
     /// Jobs: one organization's outcome for one event or change
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  channel-sync jobs list --state failed
+  channel-sync jobs show 17-3
+  channel-sync jobs replay --all-failed --reason 'the disk is larger now' --dry-run"
+    )]
     Jobs(jobs::JobsCommand),
     /// Replays: jobs that are done once more
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  channel-sync replays list
+  channel-sync replays show 3 --follow"
+    )]
     Replays(replays::ReplaysCommand),
     /// Leave an organization, or everything, alone for a while
     Pause(pauses::PauseArgs),
     /// Go on with an organization, or with everything
     Resume(pauses::ResumeArgs),
     /// Messages that were not accepted
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  channel-sync rejected list --state rejected
+  channel-sync rejected show 4
+  channel-sync rejected replay --code unknown-category --reason 'it is in the catalogue' --dry-run"
+    )]
     Rejected(rejected::RejectedCommand),
     /// The configuration
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  channel-sync config check --config channel-sync.toml
+  channel-sync config print"
+    )]
     Config(ConfigCommand),
+    /// Print a script by which a shell completes commands and options
+    Completions(shell::CompletionsArgs),
+    /// Write manual pages, one for each command
+    Manual(shell::ManualArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -196,7 +242,14 @@ where
 
 /// Does what the arguments say; returns the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let choice = terminal::choice_among(&arguments);
+    terminal::choose(choice);
+    let parsed = Cli::command()
+        .color(choice)
+        .try_get_matches_from(arguments)
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // A reader that is gone wants no help.
@@ -211,6 +264,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Completions(arguments) => return shell::completions(&mut Cli::command(), arguments),
+        Command::Manual(arguments) => return shell::manual(Cli::command(), arguments),
+        _ => {}
+    }
     let config = Config::load(cli.config.as_deref(), process_environment())?;
     match cli.command {
         Command::Run { migrate } => {
@@ -234,6 +292,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Pause(arguments) => block_on(pauses::pause(&config, &arguments))?,
         Command::Resume(arguments) => block_on(pauses::resume(&config, &arguments))?,
         Command::Rejected(command) => block_on(rejected::execute(&config, &command))?,
+        // Done before any configuration is read.
+        Command::Completions(_) | Command::Manual(_) => Ok(()),
         Command::Config(ConfigCommand::Check) => {
             Output::text().line("the configuration is in order").finish()
         }

@@ -1,16 +1,16 @@
 //! Writing to stdout: text and tables for people, JSON for programs.
 //!
-//! On a terminal, tables fit its width, one line a row, and have colours unless `NO_COLOR` is set. Elsewhere
-//! nothing is cut and nothing coloured. Everything is written at once, at the end.
+//! On a terminal, tables fit its width, one line a row. Elsewhere nothing is cut. Whether there are colours is
+//! decided in `terminal`; JSON never has any. Everything is written at once, at the end.
 
-use std::io::{ErrorKind, IsTerminal, Write as _};
+use std::io::{ErrorKind, Write as _};
 
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Row, Table};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::error::Failure;
-use super::words;
+use super::{terminal, words};
 
 /// How wide a value or a text may be in a table on a terminal.
 const CELL_WIDTH_MAX: usize = 60;
@@ -56,9 +56,8 @@ impl Content {
 impl Output {
     /// Nothing yet.
     pub(super) fn text() -> Self {
-        let terminal = std::io::stdout().is_terminal();
-        let width = if terminal { Table::new().width() } else { None };
-        let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let width = terminal::size().map(|(columns, _)| columns);
+        let colours = terminal::has_colours(&std::io::stdout());
         Self { text: String::new(), width, colours, now: Timestamp::now() }
     }
 
@@ -107,6 +106,30 @@ impl Output {
     /// A table.
     pub(super) fn table(self, header: &[&str], rows: Vec<Vec<Content>>) -> Self {
         self.rows(Some(header), rows, true)
+    }
+
+    /// A table of which columns may be left off, the first of `dispensable` first, where the terminal has no room for
+    /// whole names.
+    pub(super) fn table_without(
+        self,
+        dispensable: &[&str],
+        header: &[&str],
+        mut rows: Vec<Vec<Content>>,
+    ) -> Self {
+        let Some(width) = self.width.map(usize::from) else { return self.rows(Some(header), rows, true) };
+        let mut header = header.to_vec();
+        for name in dispensable {
+            if width_needed(&header, &rows) <= width {
+                break;
+            }
+            if let Some(place) = header.iter().position(|known| known == name) {
+                header.remove(place);
+                for row in &mut rows {
+                    row.remove(place);
+                }
+            }
+        }
+        self.rows(Some(&header), rows, true)
     }
 
     /// Rows in columns; with `fit`, one line a row that is no wider than the terminal.
@@ -180,6 +203,11 @@ impl Output {
         at.map_or(Content::Empty, |at| self.time(at))
     }
 
+    /// All that is to be printed.
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
     /// Writes everything to stdout.
     pub(super) fn finish(self) -> Result<(), Failure> {
         write(self.text.as_bytes())
@@ -194,19 +222,75 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     write(&text)
 }
 
-/// Says on stderr how to see more of a list.
+/// Writes a struct to stdout as one line of JSON.
+pub(super) fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_vec(value)
+        .map_err(|error| Failure::new(format!("write the result as JSON: {error}")))?;
+    text.push(b'\n');
+    write(&text)
+}
+
+/// Says something on stderr that is no result.
 pub(super) fn note(text: &str) {
-    // Where stderr is gone, nobody asks for more.
+    // Where stderr is gone, nobody reads on.
     let _ = writeln!(std::io::stderr().lock(), "{}", words::one_line(text));
 }
 
-fn write(bytes: &[u8]) -> Result<(), Failure> {
+/// Says on stderr what to do next.
+pub(super) fn hint(text: &str) {
+    note_labelled(Label::Hint, text);
+}
+
+fn note_labelled(label: Label, text: &str) {
+    let _ = std::io::stderr().lock().write_all(labelled(label, text).as_bytes());
+}
+
+/// What a line on stderr begins with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Label {
+    /// What could not be done.
+    Error,
+    /// What to do next.
+    Hint,
+}
+
+/// A line for stderr, with its label in its colour.
+pub(super) fn labelled(label: Label, text: &str) -> String {
+    let (name, style) = match label {
+        Label::Error => ("error:", "1;31"),
+        Label::Hint => ("hint:", "1;36"),
+    };
+    let text = words::one_line(text);
+    if terminal::has_colours(&std::io::stderr()) {
+        format!("\u{1b}[{style}m{name}\u{1b}[0m {text}\n")
+    } else {
+        format!("{name} {text}\n")
+    }
+}
+
+/// Writes to stdout.
+pub(super) fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
         Err(error) => Err(Failure::new(format!("write to stdout: {error}"))),
     }
+}
+
+/// How wide a table is with whole names, and texts as narrow as they may become.
+fn width_needed(header: &[&str], rows: &[Vec<Content>]) -> usize {
+    let widest = |place: usize| {
+        rows.iter()
+            .map(|row| match row.get(place) {
+                Some(Content::Name(text) | Content::State(text)) => words::one_line(text).chars().count(),
+                Some(Content::Long(_)) => usize::from(LONG_WIDTH_MIN),
+                Some(Content::Empty) | None => 0,
+            })
+            .max()
+            .unwrap_or(0)
+    };
+    header.iter().enumerate().map(|(place, name)| widest(place).max(name.chars().count()) + 2).sum()
 }
 
 fn cell(content: Content, cut: bool) -> Cell {
@@ -273,8 +357,38 @@ mod tests {
     }
 
     #[test]
+    fn columns_that_can_be_spared_make_room_for_whole_names() {
+        let printed = |width| {
+            let output = Output { text: String::new(), width, colours: false, now: Timestamp::UNIX_EPOCH };
+            let row = vec![Content::name("17-3"), Content::name("sync-change"), Content::name("pac-energy")];
+            output.table_without(&["kind", "job"], &["job", "kind", "organization"], vec![row]).text
+        };
+        let whole = "job   kind         organization\n17-3  sync-change  pac-energy\n";
+        assert_eq!(printed(None), whole);
+        assert_eq!(printed(Some(40)), whole);
+        assert_eq!(printed(Some(30)), "job   organization\n17-3  pac-energy\n");
+        assert_eq!(printed(Some(15)), "organization\npac-energy\n");
+    }
+
+    #[test]
     fn colours_come_where_they_are_wanted_alone() {
         assert!(!printed(Some(80), false).contains('\u{1b}'));
         assert!(printed(Some(80), true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        for width in [None, Some(30), Some(80)] {
+            let mut plain = String::new();
+            let mut coloured = printed(width, true);
+            while let Some((before, after)) = coloured.split_once("\u{1b}[") {
+                let (_, after) = after.split_once('m').unwrap();
+                plain.push_str(before);
+                coloured = after.to_owned();
+            }
+            plain.push_str(&coloured);
+            let lines: Vec<&str> = plain.lines().map(str::trim_end).collect();
+            assert_eq!(lines, printed(width, false).lines().collect::<Vec<_>>());
+        }
     }
 }

@@ -271,9 +271,16 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
             })
             .collect();
         output.table(&["id", "code", "state", "size", "received", "reason"], table).finish()?;
+        if let Some(open) = page.items.iter().find(|row| row.state == "rejected") {
+            output::hint(&format!(
+                "`channel-sync rejected show {0}` shows one whole; once its cause is mended, `channel-sync rejected \
+                 replay {0} --reason '…'` takes it in",
+                open.rejected_id
+            ));
+        }
     }
     if let Some(next) = page.next {
-        output::note(&format!("there are more: --after {next}"));
+        output::hint(&format!("there are more: --after {next}"));
     }
     Ok(())
 }

@@ -367,7 +367,7 @@ async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {
         output.table(&header, table).finish()?;
     }
     if let Some(next) = page.next {
-        output::note(&format!("there are more: --after {next}"));
+        output::hint(&format!("there are more: --after {next}"));
     }
     Ok(())
 }

@@ -109,7 +109,8 @@ pub(super) async fn settings(config: &Config, arguments: &SettingsArgs) -> Resul
             ]
         })
         .collect();
-    output.table(&["category", "key", "origin", "lock", "event", "updated", "value"], table).finish()
+    let header = ["category", "key", "origin", "lock", "event", "updated", "value"];
+    output.table_without(&["event", "updated"], &header, table).finish()
 }
 
 pub(super) async fn partnerships(config: &Config, arguments: &PartnershipsArgs) -> Result<(), Failure> {
@@ -156,5 +157,5 @@ pub(super) async fn partnerships(config: &Config, arguments: &PartnershipsArgs) 
         .collect();
     let header =
         ["upstream", "downstream", "mode", "status", "exclusive", "data sync", "downstream edit", "updated"];
-    output.table(&header, table).finish()
+    output.table_without(&["updated", "status"], &header, table).finish()
 }

@@ -1,9 +1,12 @@
 //! `status`: how things stand.
 
+use std::time::Duration;
+
 use clap::Args;
 
-use super::error::Failure;
+use super::error::{BROKER_HINT, Failure};
 use super::output::{self, Content, Output};
+use super::watch::{self, Rates};
 use super::{Format, freshness, open, words};
 use crate::config::Config;
 use crate::operations::{self, Lookup, Status};
@@ -13,21 +16,49 @@ use crate::operations::{self, Lookup, Status};
 #[command(after_help = "\
 Examples:
   channel-sync status
-  channel-sync status --json | jq .jobs.failed")]
+  channel-sync status --watch
+  channel-sync status --json | jq .jobs.failed
+  channel-sync status --watch 10 --json | jq -c '[.at, .rates.jobs_per_second]'")]
 pub(super) struct StatusArgs {
+    /// Look again and again, every so many seconds (2 if not given), until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
     #[command(flatten)]
     format: Format,
 }
 
 pub(super) async fn status(config: &Config, arguments: &StatusArgs) -> Result<(), Failure> {
     let store = open(config)?;
+    if let Some(seconds) = arguments.watch {
+        return watch::watch(config, &store, Duration::from_secs(seconds), arguments.format.json).await;
+    }
     let queue = operations::queue(&config.broker).await;
     let status =
         operations::status(&store, queue).await.map_err(|error| Failure::operation(config, &error))?;
-    if arguments.format.json { output::json(&status) } else { print(&status) }
+    if arguments.format.json {
+        return output::json(&status);
+    }
+    printed(&status, None).finish()?;
+    if let Lookup::Unknown(_) = status.queue {
+        output::hint(&format!("the broker is {}: {BROKER_HINT}", config.broker.url));
+    }
+    if status.jobs.failed > 0 {
+        output::hint(
+            "`channel-sync jobs list --state failed` shows the jobs that have failed, `channel-sync jobs replay` \
+             does them once more",
+        );
+    }
+    if !status.rejected.is_empty() {
+        output::hint(
+            "`channel-sync rejected list --state rejected` shows messages that nobody has dealt with",
+        );
+    }
+    Ok(())
 }
 
-fn print(status: &Status) -> Result<(), Failure> {
+/// How things stand, for people; with what was done since the last reading.
+pub(super) fn printed(status: &Status, rates: Option<&Rates>) -> Output {
     let output = Output::text();
     let now = output.now;
     let jobs = &status.jobs;
@@ -52,7 +83,16 @@ fn print(status: &Status) -> Result<(), Failure> {
     ]
     .map(|(count, name, about)| format!("{about}{} {name}", words::number(count)))
     .join(", ");
+    let rates = rates.map(|rates| {
+        format!(
+            "{} jobs/s done, {} events/s taken in, over {:.0} s",
+            rate(rates.jobs_per_second),
+            rate(rates.events_per_second),
+            rates.seconds
+        )
+    });
     let pairs = vec![
+        ("rates", Content::name_or_empty(rates.as_ref())),
         ("queue", Content::name(queue)),
         (
             "mailbox",
@@ -149,5 +189,10 @@ fn print(status: &Status) -> Result<(), Failure> {
             .collect();
         output = output.heading("rejected messages").table(&["code", "messages", "newest"], table);
     }
-    output.finish()
+    output
+}
+
+/// A number by the second: to a tenth where it is small.
+fn rate(rate: f64) -> String {
+    if rate > 0.0 && rate < 10.0 { format!("{rate:.1}") } else { words::number(rate.round() as i64) }
 }

@@ -44,7 +44,7 @@ pub use replays::{
 };
 pub use restore::{Restore, RestoreEntry, RestoreOutcomes, preview_restore, restore};
 pub use rules::RuleRow;
-pub use status::{Lookup, QueueStatus, Status, queue, status};
+pub use status::{Lookup, Progress, QueueStatus, Status, progress, queue, status};
 pub use verify::{DriftedPartnership, Verification, VerifyQuery, WaitingPartnership, repair, verify};
 
 use crate::domain::catalogue::{Catalogue, Category};

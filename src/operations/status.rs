@@ -62,6 +62,20 @@ pub enum Lookup<T> {
     Unknown(String),
 }
 
+/// How far the service has come, to be compared with an earlier reading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// When this was so.
+    pub at: Timestamp,
+    /// The number of the last job. The difference of two is how many jobs were done in between, and a few too many
+    /// where batches failed.
+    pub last_job_no: i64,
+    /// The number of the last event.
+    pub last_event_no: i64,
+    /// How many events have come in since the earlier reading; 0 where there is none.
+    pub events: i64,
+}
+
 /// How a queue of the broker stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QueueStatus {
@@ -80,6 +94,18 @@ pub async fn queue(config: &BrokerConfig) -> Lookup<QueueStatus> {
         Ok(Depth { messages, consumers }) => Lookup::Known(QueueStatus { name, messages, consumers }),
         Err(error) => Lookup::Unknown(error.to_string()),
     }
+}
+
+/// How far the service has come since `before`. Counts no jobs: it takes no longer where there are millions.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn progress(store: &Store, before: Option<&Progress>) -> Result<Progress, OperationError> {
+    let session = store.session().await?;
+    let at = Timestamp::now();
+    let after = before.map(|before| before.last_event_no);
+    let (last_job_no, last_event_no, events) = session.status_progress(after).await?;
+    Ok(Progress { at, last_job_no, last_event_no, events })
 }
 
 /// How things stand in the database; `queue` is what the broker said, if it was asked.

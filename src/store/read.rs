@@ -719,6 +719,19 @@ impl Session {
         Ok(rows.iter().map(rejected).collect())
     }
 
+    /// The number of the last job, that of the last event, and how many events came after `after`.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn status_progress(&self, after: Option<i64>) -> Result<(i64, i64, i64), StoreError> {
+        let rows = self.query(statements::STATUS_PROGRESS, &[&after]).await?;
+        let row = rows.first().ok_or_else(|| StoreError::Row {
+            what: "the last numbers".to_owned(),
+            reason: "there is no row".to_owned(),
+        })?;
+        Ok((row.get("last_job_no"), row.get("last_event_no"), row.get("events")))
+    }
+
     /// Events that came in since then, by state.
     ///
     /// # Errors

@@ -155,6 +155,7 @@ statements! {
     STATUS_JOBS = "status_jobs",
     STATUS_LETTERS = "status_letters",
     STATUS_ORGANIZATIONS = "status_organizations",
+    STATUS_PROGRESS = "status_progress",
     STATUS_REJECTED = "status_rejected",
     STATUS_TRANSACTIONS = "status_transactions",
     STATUS_TROUBLES = "status_troubles",

@@ -157,8 +157,15 @@ fn help() {
         &["rejected", "show", "--help"],
         &["rejected", "replay", "--help"],
         &["rejected", "discard", "--help"],
+        &["events", "--help"],
+        &["jobs", "--help"],
+        &["replays", "--help"],
+        &["rejected", "--help"],
+        &["config", "--help"],
         &["config", "check", "--help"],
         &["config", "print", "--help"],
+        &["completions", "--help"],
+        &["manual", "--help"],
     ];
     let said: Vec<String> = commands
         .iter()
@@ -192,6 +199,10 @@ fn wrong_usage() {
         &["pause", "--by", "ana", "--reason", "r"],
         &["pause", "helios", "--all", "--by", "ana", "--reason", "r"],
         &["rejected", "replay", "1", "--all"],
+        &["--color", "purple", "status"],
+        &["status", "--watch", "0"],
+        &["completions", "tcsh"],
+        &["manual"],
     ];
     let said: Vec<String> = commands
         .iter()
@@ -248,6 +259,142 @@ fn unreachable_servers() {
     let said = said.join("\n");
     assert!(!said.contains("sesame"));
     snapshot!("unreachable_servers", said);
+}
+
+/// What bash would complete, by the script that the program prints.
+#[test]
+fn bash_completes_commands_options_and_names() {
+    let script = program(&[], &["completions", "bash"]).output().unwrap();
+    assert!(script.status.success());
+    let ask = r#"
+        source /dev/stdin
+        function_of() { complete -p "$1" | sed 's/.* -F \([^ ]*\) .*/\1/'; }
+        ask() {
+            COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+            "$(function_of channel-sync)" "$1" "${@: -1}" "${@: -2:1}"
+            echo "$*: ${COMPREPLY[*]}"
+        }
+        ask channel-sync st
+        ask channel-sync jobs r
+        ask channel-sync jobs list --state ''
+        ask channel-sync --color ''
+        ask channel-sync rejected list --c
+    "#;
+    let mut bash = Command::new("bash");
+    bash.args(["-c", ask]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut bash = bash.spawn().expect("bash");
+    bash.stdin.take().unwrap().write_all(&script.stdout).unwrap();
+    let output = bash.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let expected = [
+        "channel-sync st: status",
+        "channel-sync jobs r: replay",
+        "channel-sync jobs list --state : pending retrying succeeded failed discarded",
+        "channel-sync --color : auto always never",
+        "channel-sync rejected list --c: --code --config --color",
+    ];
+    let said = String::from_utf8(output.stdout).unwrap();
+    let sorted = |line: &str| {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        words.sort_unstable();
+        words.join(" ")
+    };
+    let (said, expected): (Vec<_>, Vec<_>) =
+        (said.lines().map(sorted).collect(), expected.into_iter().map(sorted).collect());
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn every_shell_has_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = program(&[], &["completions", shell]).output().unwrap();
+        assert!(output.status.success(), "{shell}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("channel-sync"), "{shell}");
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = std::env::temp_dir().join(format!("channel-sync-manual-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let output = program(&[], &["manual", folder.to_str().unwrap()]).output().unwrap();
+    let page = std::fs::read_to_string(folder.join("channel-sync-jobs-replay.1")).unwrap();
+    let pages = std::fs::read_dir(&folder).unwrap().count();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("{pages} manual pages in {}\n", folder.display())
+    );
+    assert!(page.contains("disk was full"), "{page}");
+    let missing = ["manual", "/nowhere/at/all"];
+    let output = program(&[], &missing).output().unwrap();
+    assert_eq!(
+        described(&missing, &output, &[]),
+        "$ channel-sync manual /nowhere/at/all\n--- stderr ---\n\
+         error: cannot write manual pages into /nowhere/at/all\n  caused by: No such file or directory (os error 2)\n\
+         hint: name a directory that is there and may be written to\n--- exit code 1 ---\n"
+    );
+}
+
+#[tokio::test]
+async fn colours_come_where_they_are_asked_for() {
+    let database = fixture().await;
+    let coloured = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let common = [("DATABASE_URL", database.url()), ("AMQP_URL", NO_BROKER)];
+        let output = program(&[&common, variables].concat(), arguments).output().unwrap();
+        let has = |bytes: &[u8]| bytes.contains(&0x1b);
+        (has(&output.stdout), has(&output.stderr))
+    };
+    let list = ["jobs", "list", "--state", "failed"];
+    let always = ["jobs", "list", "--state", "failed", "--color", "always"];
+    assert_eq!(coloured(&[], &list), (false, false));
+    assert_eq!(coloured(&[], &always), (true, true));
+    assert_eq!(coloured(&[("NO_COLOR", "1")], &always), (true, true));
+    assert_eq!(coloured(&[("CLICOLOR_FORCE", "1")], &list), (true, true));
+    assert_eq!(coloured(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], &list), (false, false));
+    assert_eq!(coloured(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")], &list), (true, true));
+    assert_eq!(
+        coloured(&[("CLICOLOR_FORCE", "1")], &[&list[..], &["--color=never"]].concat()),
+        (false, false)
+    );
+    assert_eq!(coloured(&[], &[&always[..], &["--json"]].concat()), (false, false));
+    assert_eq!(coloured(&[], &["--color=always", "status", "--help"]), (true, false));
+    assert_eq!(coloured(&[], &["--color=always", "frobnicate"]), (false, true));
+}
+
+#[tokio::test]
+async fn watching_prints_a_line_of_json_for_each_reading_until_it_is_interrupted() {
+    use std::io::BufRead as _;
+    let database = fixture().await;
+    let variables = [("DATABASE_URL", database.url()), ("AMQP_URL", NO_BROKER)];
+    let no_terminal = ["status", "--watch"];
+    let output = program(&variables, &no_terminal).output().unwrap();
+    assert_eq!(
+        described(&no_terminal, &output, &[]),
+        "$ channel-sync status --watch\n--- stderr ---\nerror: --watch draws on a terminal, and stdout is none\n\
+         hint: say --json for a line of JSON for each reading\n--- exit code 2 ---\n"
+    );
+
+    let mut child = program(&variables, &["status", "--watch", "1", "--json"]).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut reading = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let first = reading();
+    assert_eq!((&first["jobs"]["failed"], &first["rates"]), (&json!(1), &json!(null)));
+    let done = "insert into channel_sync.job (cause_no, organization_no, attempts)
+                select 1000 + no, 1, 1 from generate_series(1, 500) no";
+    database.client().await.batch_execute(done).await.unwrap();
+    // One of the next readings comes after all of them.
+    let mut jobs = 0.0;
+    while jobs < 499.0 {
+        let rates = reading()["rates"].clone();
+        let number = |name: &str| rates[name].as_f64().unwrap();
+        jobs += number("jobs_per_second") * number("seconds");
+        assert_eq!(number("events_per_second"), 0.0);
+    }
+    assert!(jobs < 501.0, "{jobs}");
+    support::process::signal(child.id(), "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[tokio::test]
@@ -597,16 +744,29 @@ async fn lists_agree_with_the_views() {
         .await
         .unwrap();
     let lists: &[(&[&str], &str)] = &[
-        (&["jobs", "list", "--limit", "1000", "--json"], "job_view"),
-        (&["events", "list", "--limit", "1000", "--json"], "event_view"),
-        (&["partnerships", "--json"], "partnership_view"),
+        (&["jobs", "list", "--limit", "1000", "--json"], "job_view v"),
+        (&["events", "list", "--limit", "1000", "--json"], "event_view v"),
+        (&["jobs", "list", "--kind", "own-change", "--json"], "job_view v where kind = 'own-change'"),
+        (
+            &["jobs", "list", "--kind", "partnership-change", "--json"],
+            "job_view v where kind = 'partnership-change'",
+        ),
+        (&["jobs", "list", "--kind", "sync-change", "--json"], "job_view v where kind = 'sync-change'"),
+        (&["jobs", "list", "--kind", "reconcile", "--json"], "job_view v where kind = 'reconcile'"),
+        (
+            &["jobs", "list", "--kind", "own-change", "--state", "succeeded", "--after", "10-2", "--json"],
+            "job_view v where kind = 'own-change' and state = 'succeeded'
+                          and split_part(idempotency_key, '-', 1)::int <= 10",
+        ),
+        (&["partnerships", "--json"], "partnership_view v"),
+        (&["settings", "pac-energy", "--json"], "setting_view v where organization_id = 'pac-energy'"),
+        (&["settings", "helios", "--json"], "setting_view v where organization_id = 'helios'"),
     ];
     for (arguments, view) in lists {
         let variables = [("DATABASE_URL", database.url())];
         let output = program(&variables, arguments).output().unwrap();
         let mut listed: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
-        let rows =
-            client.query(&format!("select to_jsonb(v) from channel_sync.{view} v"), &[]).await.unwrap();
+        let rows = client.query(&format!("select to_jsonb(v) from channel_sync.{view}"), &[]).await.unwrap();
         let mut viewed: Vec<serde_json::Value> = rows.iter().map(|row| row.get(0)).collect();
         assert!(!viewed.is_empty());
         for row in listed.iter_mut().chain(&mut viewed) {

@@ -1,9 +1,11 @@
 -- Jobs, finished or not, the newest cause first, with the columns of job_view. $1: in this state; $2: of this
 -- organization; $3: of this event; $4: of this kind; $5, $6: before this cause and organization; $7, $8: of
 -- this cause and organization alone; $9: at most so many.
--- Not from the view, which would sort every job there is. Each of the three parts stops at the limit:
--- finished jobs by job_pkey, job_organization or job_failed, backwards; letters to one organization; letters
--- to the downstreams in a shard, of which only as many are expanded as it takes.
+-- Not from the view, which would sort every job there is. Each of the parts stops at the limit: finished jobs by
+-- job_pkey, job_organization or job_not_succeeded, backwards; those of kinds that few have, by their causes (event_pkey,
+-- event_partnership, change_beginning; `offset 0` keeps the planner from reading all of them), unless something else is
+-- said that few have; letters to one organization; letters to the downstreams in a shard, of which only as many are
+-- expanded as it takes.
 select j.cause_no,
        j.organization_no,
        e.event_id,
@@ -35,6 +37,8 @@ select j.cause_no,
           left join change c on c.change_no = j.cause_no
           left join event e on e.event_no = j.cause_no
          where ($1::text is null or $1 not in ('pending', 'retrying'))
+           and ($4::text is null or $4 = 'sync-change' or $1 in ('failed', 'discarded')
+                or num_nonnulls($2::int, $3::bigint, $7::bigint) > 0)
            and ($1 is distinct from 'succeeded' or j.state = 'succeeded')
            and ($1 is distinct from 'failed' or j.state = 'failed')
            and ($1 is distinct from 'discarded' or j.state = 'discarded')
@@ -50,6 +54,55 @@ select j.cause_no,
            and ($5::bigint is null or (j.cause_no, j.organization_no) < ($5, $6::int))
            and ($7::bigint is null or (j.cause_no = $7 and j.organization_no = $8::int))
          order by j.cause_no desc, j.organization_no desc
+         limit $9)
+       union all
+       (select j.cause_no, j.organization_no, j.state::text, j.attempts, j.last_error,
+               jsonb_strip_nulls(jsonb_build_object(
+                   'added', j.added, 'changed', j.changed, 'removed', j.removed, 'unchanged', j.unchanged,
+                   'kept_own', j.kept_own, 'declined', nullif(j.declined, 0),
+                   'overtaken', nullif(j.overtaken, 0), 'skipped', j.skipped)),
+               null, j.finished_at
+          from event e
+         cross join lateral (
+               select *
+                 from job
+                where cause_no = e.event_no
+                  and organization_no = case when $4 = 'own-change' then e.organization_no else e.downstream_no end
+               offset 0
+               ) j
+         where $4::text in ('own-change', 'partnership-change')
+           and ($4 is distinct from 'own-change' or e.type = 'setting-changed')
+           and ($4 is distinct from 'partnership-change' or e.type = 'partnership-changed')
+           and ($1::text is null or $1 = 'succeeded')
+           and ($1 is distinct from 'succeeded' or j.state = 'succeeded')
+           and num_nonnulls($2::int, $3::bigint, $7::bigint) = 0
+           and ($5::bigint is null or e.event_no <= $5)
+           and ($5::bigint is null or (j.cause_no, j.organization_no) < ($5, $6::int))
+         order by e.event_no desc
+         limit $9)
+       union all
+       (select j.cause_no, j.organization_no, j.state::text, j.attempts, j.last_error,
+               jsonb_strip_nulls(jsonb_build_object(
+                   'added', j.added, 'changed', j.changed, 'removed', j.removed, 'unchanged', j.unchanged,
+                   'kept_own', j.kept_own, 'declined', nullif(j.declined, 0),
+                   'overtaken', nullif(j.overtaken, 0), 'skipped', j.skipped)),
+               null, j.finished_at
+          from change c
+         cross join lateral (
+               select *
+                 from job
+                where cause_no = c.change_no
+                  and organization_no = c.downstream_no
+               offset 0
+               ) j
+         where $4::text = 'reconcile'
+           and c.beginning is not null
+           and ($1::text is null or $1 = 'succeeded')
+           and ($1 is distinct from 'succeeded' or j.state = 'succeeded')
+           and num_nonnulls($2::int, $3::bigint, $7::bigint) = 0
+           and ($5::bigint is null or c.change_no <= $5)
+           and ($5::bigint is null or (j.cause_no, j.organization_no) < ($5, $6::int))
+         order by c.change_no desc
          limit $9)
        union all
        (select l.cause_no, l.organization_no, case when l.attempts > 0 then 'retrying' else 'pending' end,

@@ -1,12 +1,21 @@
--- What is paused, and how many jobs wait for it. The mailbox is small: no index.
+-- What is paused, and how many jobs wait for it: counted once for all who are paused, and for all execution without
+-- expanding letters. Indexes: partnership_downstream, letter_organization.
+with waiting as materialized (
+     select organization_no, count(*) as jobs
+       from waiting_job
+      where organization_no = any (array(select organization_no from pause where organization_no is not null))
+      group by organization_no
+)
 select o.organization_id,
        p.paused_by,
        p.reason,
        p.paused_at,
-       (select count(*)
-          from waiting_job w
-         where p.organization_no is null or w.organization_no = p.organization_no) as jobs_waiting
+       case
+         when p.organization_no is null then (select pending + retrying from waiting_job_count)
+         else coalesce(w.jobs, 0)
+       end as jobs_waiting
   from pause p
   left join organization o using (organization_no)
+  left join waiting w using (organization_no)
  order by p.organization_no nulls first
  limit $1

@@ -5,8 +5,7 @@ with known as materialized (
        from pg_class
       where oid = 'channel_sync.job'::regclass
 ), waiting as materialized (
-     select count(*) filter (where attempts = 0) as pending, count(*) filter (where attempts > 0) as retrying
-       from waiting_job
+     select pending, retrying from waiting_job_count
 ), unsuccessful as materialized (
      select count(*) filter (where state = 'failed') as failed,
             count(*) filter (where state = 'discarded') as discarded
