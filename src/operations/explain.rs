@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::rules::{self, RuleRow};
 use super::{LIMIT_MAX, OperationError, organizations};
@@ -27,7 +28,7 @@ const JOBS_MAX: i64 = 10_000;
 const FLAGS_MAX: i64 = 1_000;
 
 /// Why a setting is there or not, and who may edit it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Explanation {
     /// The organization.
     pub organization_id: String,
@@ -62,7 +63,7 @@ pub struct Explanation {
 }
 
 /// A reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Reason {
     /// What kind of reason.
     pub code: &'static str,
@@ -71,7 +72,7 @@ pub struct Reason {
 }
 
 /// Whether an organization may edit a setting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Edit {
     /// Whether it may.
     pub allowed: bool,
@@ -82,7 +83,7 @@ pub struct Edit {
 }
 
 /// An upstream, with what it has, and what the rules say.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ExplainedUpstream {
     /// What it has.
     #[serde(flatten)]
@@ -92,7 +93,7 @@ pub struct ExplainedUpstream {
 }
 
 /// Something that named the setting, and what came of it here.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct HistoryRow {
     /// The root event.
     pub event_id: String,
@@ -132,7 +133,7 @@ pub struct HistoryRow {
 }
 
 /// A setting that a job displaced.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Archived {
     /// Its value.
     pub value: StoredValue,

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::OperationError;
 use crate::broker::{self, Depth, Topology};
@@ -24,7 +25,7 @@ const TRANSACTION_AGE_SECONDS: i64 = 60;
 const TRANSACTIONS_MAX: i64 = 20;
 
 /// How things stand.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Status {
     /// When this was so.
     pub at: Timestamp,
@@ -53,7 +54,7 @@ pub struct Status {
 }
 
 /// What was asked elsewhere, and may not have been answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lookup<T> {
     /// The answer.
@@ -63,7 +64,7 @@ pub enum Lookup<T> {
 }
 
 /// How a queue of the broker stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct QueueStatus {
     /// Its name.
     pub name: String,
@@ -95,7 +96,7 @@ pub async fn status(store: &Store, queue: Lookup<QueueStatus>) -> Result<Status,
     let letters = session.status_letters().await?;
     let jobs = session.status_jobs().await?;
     let troubles = session.status_troubles(TROUBLES_MAX).await?;
-    let pauses = session.list_pauses(PAUSES_MAX).await?;
+    let pauses = session.list_pauses(None, None, PAUSES_MAX).await?;
     let transactions = session.status_transactions(TRANSACTION_AGE_SECONDS, TRANSACTIONS_MAX).await?;
     let rejected = session.status_rejected().await?;
     let events_last_hour = session.status_events(hour_ago).await?;
