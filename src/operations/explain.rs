@@ -57,6 +57,7 @@ pub struct Explanation {
     /// The category compared with those of the upstreams, where it is about the category.
     pub compared: Vec<ComparedRow>,
     /// How many settings of the category there are, by origin, where it is about the category.
+    #[schema(inline)]
     pub origins: Option<Counts>,
     /// What waits for the organization, and whether it is paused.
     pub waiting: Waiting,

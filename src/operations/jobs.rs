@@ -135,6 +135,7 @@ pub struct JobDetail {
     /// What it displaced: entries of the organization's own that a match changed or removed, as they were.
     pub displaced: Vec<DisplacedRow>,
     /// How many jobs follow from it, by state.
+    #[schema(inline)]
     pub following: Counts,
 }
 

@@ -60,7 +60,8 @@ pub use crate::store::pause::PauseRow;
 pub use crate::store::preview::{Waiting, WaitingRow};
 pub use crate::store::read::{
     ActionRow, Counts, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow,
-    MailboxRow, OrganizationRow, PartnershipRow, RejectedCountRow, RejectedRow, SettingRow, SettledRow, StoredValue, TransactionRow, TroubleRow, WayRow,
+    MailboxRow, OrganizationRow, PartnershipRow, RejectedCountRow, RejectedRow, SettingRow, SettledRow,
+    StoredValue, TransactionRow, TroubleRow, WayRow,
 };
 pub use crate::store::replay::{REPLAY_JOBS_MAX, ReplayRow, ReplayTroubleRow};
 pub use crate::store::verify::{DifferenceRow, Drift, RepairRow};

@@ -119,6 +119,7 @@ pub struct RejectedReplay {
     /// Events that were found wrong when they ran, and run once more.
     pub run_again: i64,
     /// Refused again, by what is wrong with them now.
+    #[schema(inline)]
     pub refused: BTreeMap<RejectionCode, i64>,
     /// When this was so; none where nothing was chosen.
     #[serde(skip)]

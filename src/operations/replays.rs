@@ -82,6 +82,7 @@ pub struct ReplayDetail {
     pub replay: ReplayRow,
     /// What became of the jobs that were sent: `succeeded`, `failed` (again), `discarded`; else they are
     /// `waiting`, or `paused` with their organization.
+    #[schema(inline)]
     pub outcomes: Counts,
     /// Why jobs were refused or failed again, the most frequent reasons first.
     pub troubles: Vec<ReplayTroubleRow>,

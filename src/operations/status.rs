@@ -44,10 +44,12 @@ pub struct Status {
     /// Rejected messages that nobody has dealt with, by code.
     pub rejected: Vec<RejectedCountRow>,
     /// Events of the last hour, by state.
+    #[schema(inline)]
     pub events_last_hour: Counts,
     /// How many organizations there are.
     pub organizations: i64,
     /// Partnerships by mode.
+    #[schema(inline)]
     pub partnerships: Counts,
     /// How far behind partnerships are.
     pub freshness: FreshnessSummary,

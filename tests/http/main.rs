@@ -1,0 +1,7 @@
+//! The API over a real platform: every route as everybody, against the document that describes them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod document;
