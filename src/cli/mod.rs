@@ -13,6 +13,7 @@
 //! | `error` | what is said when something cannot be done |
 //! | the others | a command, or several on one subject |
 
+mod actions;
 mod choice;
 mod error;
 mod events;
@@ -29,6 +30,7 @@ mod restore;
 mod settings;
 mod status;
 mod verify;
+mod token;
 mod words;
 
 use std::ffi::OsString;
@@ -141,6 +143,11 @@ Example:
     /// Messages that were not accepted
     #[command(subcommand)]
     Rejected(rejected::RejectedCommand),
+    /// What operators did
+    #[command(subcommand)]
+    Actions(actions::ActionsCommand),
+    /// Make an access token for HTTP
+    Token(token::TokenArgs),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -211,6 +218,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), Failure> {
+    // Where there is no token yet, the configuration may not be in order without one.
+    if let Command::Token(arguments) = &cli.command {
+        return token::token(arguments);
+    }
     let config = Config::load(cli.config.as_deref(), process_environment())?;
     match cli.command {
         Command::Run { migrate } => {
@@ -234,6 +245,9 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Pause(arguments) => block_on(pauses::pause(&config, &arguments))?,
         Command::Resume(arguments) => block_on(pauses::resume(&config, &arguments))?,
         Command::Rejected(command) => block_on(rejected::execute(&config, &command))?,
+        Command::Actions(command) => block_on(actions::execute(&config, &command))?,
+        // Done above.
+        Command::Token(_) => Ok(()),
         Command::Config(ConfigCommand::Check) => {
             Output::text().line("the configuration is in order").finish()
         }

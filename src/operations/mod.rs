@@ -21,6 +21,7 @@ mod restore;
 mod rules;
 mod status;
 mod verify;
+mod tokens;
 
 pub use actions::actions;
 pub use events::{EventDetail, EventQuery, EventState, event, events};
@@ -50,6 +51,7 @@ pub use restore::{Restore, RestoreEntry, RestoreOutcomes, preview_restore, resto
 pub use rules::RuleRow;
 pub use status::{Lookup, QueueStatus, Status, queue, status};
 pub use verify::{DriftedPartnership, Verification, VerifyQuery, WaitingPartnership, repair, verify};
+pub use tokens::{NewToken, TokenError, token};
 
 use crate::domain::catalogue::{Catalogue, Category};
 use crate::store::StoreError;
