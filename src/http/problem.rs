@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::access::Denied;
+use crate::contract::short;
 use crate::operations::OperationError;
 use crate::store::StoreError;
 
@@ -38,7 +39,8 @@ impl Problem {
             kind: format!("urn:channel-sync:problem:{kind}"),
             title: kind.replace('-', " "),
             status: status.as_u16(),
-            detail: detail.into(),
+            // What was wrong is often quoted, and may be of any length.
+            detail: short(&detail.into()),
         }
     }
 

@@ -109,6 +109,7 @@ pub struct HistoryRow {
     /// What it says of the setting; a reconcile says nothing.
     pub said: Option<String>,
     /// The value that it says.
+    #[schema(value_type = Value)]
     pub value: Option<StoredValue>,
     /// The idempotency key of the job, where there was one.
     pub idempotency_key: Option<String>,

@@ -293,6 +293,7 @@ pub struct EntryPreview {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct EntryState {
     /// Its value.
+    #[schema(value_type = serde_json::Value)]
     pub value: Option<StoredValue>,
     /// `own`, or the upstream that it comes from.
     pub origin: String,

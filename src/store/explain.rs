@@ -48,6 +48,7 @@ pub struct UpstreamRow {
     /// When the flags were last set.
     pub updated_at: Timestamp,
     /// Its value; none where it has no such setting.
+    #[schema(value_type = Value)]
     pub value: Option<StoredValue>,
     /// The event that last wrote it there.
     pub event_id: Option<String>,

@@ -273,6 +273,7 @@ pub struct EffectRow {
     /// `added`, `changed` or `removed`.
     pub change: String,
     /// Its value from then on; none where it was removed.
+    #[schema(value_type = Value)]
     pub value: Option<StoredValue>,
 }
 

@@ -447,7 +447,9 @@ fn token() {
     let said = commands.iter().map(|arguments| {
         let said = described(arguments, &program(&variables, arguments).output().unwrap(), &[]);
         said.split_inclusive(|c: char| !c.is_ascii_hexdigit())
-            .map(|part| if part.len() == 65 { format!("<64 digits>{}", &part[64..]) } else { part.to_owned() })
+            .map(
+                |part| if part.len() == 65 { format!("<64 digits>{}", &part[64..]) } else { part.to_owned() },
+            )
             .collect()
     });
     snapshot!("token", said.collect::<Vec<String>>().join("\n"));

@@ -33,7 +33,7 @@ mod replays;
 mod status;
 
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::header::{ALLOW, CONTENT_TYPE, LINK};
+use axum::http::header::{CONTENT_TYPE, LINK};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -154,18 +154,14 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         StatusCode::NOT_FOUND => {
             ("unknown-path", format!("there is nothing at {path}; {BASE}/openapi.json says what there is"))
         }
-        StatusCode::METHOD_NOT_ALLOWED => {
-            let allowed = response.headers().get(ALLOW).and_then(|allowed| allowed.to_str().ok());
-            ("method-not-allowed", format!("{path} takes {}, not {method}", allowed.unwrap_or("nothing")))
-        }
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "method-not-allowed",
+            format!("{path} does not take {method}; the header Allow says what it takes"),
+        ),
         StatusCode::PAYLOAD_TOO_LARGE => ("too-large", extract::too_large(super::BODY_BYTES_MAX)),
         status => ("refused", format!("the request was refused with {status}")),
     };
-    let mut problem = Problem::new(status, kind, detail).into_response();
-    if let Some(allowed) = response.headers_mut().remove(ALLOW) {
-        problem.headers_mut().insert(ALLOW, allowed);
-    }
-    problem
+    Problem::new(status, kind, detail).into_response()
 }
 
 fn is_problem(headers: &HeaderMap) -> bool {

@@ -6,6 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::Refused;
+use super::extract::{Nothing, Query};
 use crate::http::App;
 use crate::http::problem::Problem;
 use crate::operations::{self, Status};
@@ -24,6 +25,6 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     tag = "status",
     responses((status = 200, description = "How things stand.", body = Status), Refused)
 )]
-async fn status(State(app): State<App>) -> Result<Json<Status>, Problem> {
+async fn status(State(app): State<App>, Query(Nothing {}): Query<Nothing>) -> Result<Json<Status>, Problem> {
     Ok(Json(operations::status(&app.store, app.queue.look(&app.link).await).await?))
 }
