@@ -16,7 +16,14 @@ const GOOD_FOR: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct QueueLook {
     config: Arc<BrokerConfig>,
-    last: Arc<Mutex<Option<(Instant, Lookup<QueueStatus>)>>>,
+    last: Arc<Mutex<Option<Answer>>>,
+}
+
+/// What the broker said, and when.
+#[derive(Debug)]
+struct Answer {
+    at: Instant,
+    queue: Lookup<QueueStatus>,
 }
 
 impl QueueLook {
@@ -32,13 +39,13 @@ impl QueueLook {
             return Lookup::Unknown("the service is not connected to the broker".to_owned());
         }
         let mut last = self.last.lock().await;
-        if let Some((at, answer)) = &*last
+        if let Some(Answer { at, queue }) = &*last
             && at.elapsed() < GOOD_FOR
         {
-            return answer.clone();
+            return queue.clone();
         }
-        let answer = operations::queue(&self.config).await;
-        *last = Some((Instant::now(), answer.clone()));
-        answer
+        let queue = operations::queue(&self.config).await;
+        *last = Some(Answer { at: Instant::now(), queue: queue.clone() });
+        queue
     }
 }

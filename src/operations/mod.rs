@@ -29,6 +29,7 @@ pub use explain::{Archived, Edit, ExplainedUpstream, Explanation, HistoryRow, Re
 pub use freshness::{FreshnessQuery, freshness, freshness_summary};
 pub use jobs::{JobDetail, JobKey, JobKind, JobQuery, JobState, job, jobs};
 pub use names::UnknownName;
+pub(crate) use names::parsed;
 pub use organizations::{
     Mailbox, SettingQuery, mailbox, organization, organizations, partnerships, settings,
 };

@@ -85,7 +85,7 @@ macro_rules! named {
 pub(super) use named;
 
 /// Reads a text that stands for something.
-pub(super) fn parsed<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn parsed<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: FromStr<Err: fmt::Display>,
     D: Deserializer<'de>,

@@ -187,6 +187,18 @@ async fn what_does_not_say_enough_is_not_done() {
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {body}: {answer:?}");
         assert!(answer.detail().contains(expected), "{path} {body}: {}", answer.detail());
     }
+    // What the database cannot even be asked for.
+    for selection in
+        [json!({ "organization": "a\0b" }), json!({ "state": "failed", "since": "-009999-01-02T00:00:00Z" })]
+    {
+        let body = json!({ "jobs": selection, "reason": "r" });
+        let answer = api.operate("POST", "/replays", &body).await;
+        assert_eq!(
+            (answer.status, answer.problem()),
+            (StatusCode::BAD_REQUEST, "impossible-value"),
+            "{answer:?}"
+        );
+    }
     assert_eq!(api.actions().await, "");
     api.end().await;
 }

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::Listed;
 use super::answers::{Conflict, NotFound, Refused};
-use super::extract::{InPath, Limit, Query};
+use super::extract::{Bounded, InPath, Limit, Query};
 use crate::http::App;
 use crate::http::problem::Problem;
 use crate::operations::{self, EventDetail, EventQuery, EventRow, EventState, Page};
@@ -47,7 +47,7 @@ async fn events(
     State(app): State<App>,
     Query(parameters): Query<EventsParameters>,
 ) -> Result<Listed<EventRow>, Problem> {
-    let EventsParameters { state, organization, after, limit: Limit(limit) } = parameters;
+    let EventsParameters { state, organization, after, limit: Bounded(limit) } = parameters;
     let query = EventQuery { state, organization_id: organization, after, limit };
     Ok(Listed(operations::events(&app.store, &query).await?))
 }
@@ -79,6 +79,6 @@ async fn event(
     InPath(event_id): InPath<String>,
     Query(parameters): Query<EventParameters>,
 ) -> Result<Json<EventDetail>, Problem> {
-    let EventParameters { source, limit: Limit(limit) } = parameters;
+    let EventParameters { source, limit: Bounded(limit) } = parameters;
     Ok(Json(operations::event(&app.store, &event_id, source.as_deref(), limit).await?))
 }

@@ -18,7 +18,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::http::App;
 use crate::http::problem::Problem;
-use crate::operations::{LIMIT_DEFAULT, LIMIT_MAX};
+use crate::operations::{LIMIT_DEFAULT, LIMIT_MAX, parsed};
 
 /// How similar a name must be to be meant, from 0 to 1 (Jaro-Winkler).
 const SIMILARITY_MIN: f64 = 0.75;
@@ -33,80 +33,46 @@ pub(super) struct InPath<T>(pub(super) T);
 pub(super) struct Body<T>(pub(super) T);
 
 /// How many rows of a list.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limit(pub(super) u16);
-
-impl Default for Limit {
-    fn default() -> Self {
-        Self(LIMIT_DEFAULT)
-    }
-}
-
-impl FromStr for Limit {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-        limit.map(Self).ok_or_else(|| format!("expected a whole number from 1 to {LIMIT_MAX}"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Limit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parsed(deserializer)
-    }
-}
-
-impl PartialSchema for Limit {
-    fn schema() -> RefOr<Schema> {
-        let schema =
-            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(LIMIT_MAX));
-        schema.default(Some(LIMIT_DEFAULT.into())).into()
-    }
-}
-
-impl ToSchema for Limit {}
+pub(super) type Limit = Bounded<1, LIMIT_MAX, LIMIT_DEFAULT>;
 
 /// How much of a preview is told.
+pub(super) type Shown = Bounded<0, 10_000, 20>;
+
+/// A whole number from `MIN` to `MAX`; where none is given, `DEFAULT`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Count(pub(super) u16);
+pub(super) struct Bounded<const MIN: u16, const MAX: u16, const DEFAULT: u16>(pub(super) u16);
 
-/// The most that is told of one thing in a preview.
-const COUNT_MAX: u16 = 10_000;
-
-/// How much of a preview is told where nothing else is said.
-const COUNT_DEFAULT: u16 = 20;
-
-impl Default for Count {
+impl<const MIN: u16, const MAX: u16, const DEFAULT: u16> Default for Bounded<MIN, MAX, DEFAULT> {
     fn default() -> Self {
-        Self(COUNT_DEFAULT)
+        Self(DEFAULT)
     }
 }
 
-impl FromStr for Count {
+impl<const MIN: u16, const MAX: u16, const DEFAULT: u16> FromStr for Bounded<MIN, MAX, DEFAULT> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let count = text.parse().ok().filter(|count| *count <= COUNT_MAX);
-        count.map(Self).ok_or_else(|| format!("expected a whole number from 0 to {COUNT_MAX}"))
+        let number = text.parse().ok().filter(|number| (MIN..=MAX).contains(number));
+        number.map(Self).ok_or_else(|| format!("expected a whole number from {MIN} to {MAX}"))
     }
 }
 
-impl<'de> Deserialize<'de> for Count {
+impl<'de, const MIN: u16, const MAX: u16, const DEFAULT: u16> Deserialize<'de>
+    for Bounded<MIN, MAX, DEFAULT>
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         parsed(deserializer)
     }
 }
 
-impl PartialSchema for Count {
+impl<const MIN: u16, const MAX: u16, const DEFAULT: u16> PartialSchema for Bounded<MIN, MAX, DEFAULT> {
     fn schema() -> RefOr<Schema> {
-        let schema =
-            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(COUNT_MAX));
-        schema.default(Some(COUNT_DEFAULT.into())).into()
+        let schema = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(MIN)).maximum(Some(MAX));
+        schema.default(Some(DEFAULT.into())).into()
     }
 }
 
-impl ToSchema for Count {}
+impl<const MIN: u16, const MAX: u16, const DEFAULT: u16> ToSchema for Bounded<MIN, MAX, DEFAULT> {}
 
 /// No parameters.
 #[derive(Debug, serde::Deserialize, IntoParams)]
@@ -125,14 +91,6 @@ where
 pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
     text.parse().map(Some).map_err(|_| D::Error::custom(format!("{text:?} is not a whole number")))
-}
-
-fn parsed<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-where
-    T: FromStr<Err: fmt::Display>,
-    D: Deserializer<'de>,
-{
-    Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
 fn malformed_query(detail: impl Into<String>) -> Problem {

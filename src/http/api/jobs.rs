@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::Listed;
 use super::answers::{BodyRefused, Conflict, Forbidden, NotFound, Refused};
-use super::extract::{Body, InPath, Limit, Nothing, Query, reason, unprocessable};
+use super::extract::{Body, Bounded, InPath, Limit, Nothing, Query, reason, unprocessable};
 use crate::http::App;
 use crate::http::access;
 use crate::http::problem::Problem;
@@ -65,7 +65,8 @@ async fn jobs(
     State(app): State<App>,
     Query(parameters): Query<JobsParameters>,
 ) -> Result<Listed<JobRow>, Problem> {
-    let JobsParameters { state, organization, event, source, kind, after, limit: Limit(limit) } = parameters;
+    let JobsParameters { state, organization, event, source, kind, after, limit: Bounded(limit) } =
+        parameters;
     if source.is_some() && event.is_none() {
         let detail = "source is there without event; expected the event that is of this source";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed-query", detail));

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::Listed;
 use super::answers::{NotFound, Refused};
-use super::extract::{InPath, Limit, Nothing, Query};
+use super::extract::{Bounded, InPath, Limit, Nothing, Query};
 use crate::http::App;
 use crate::http::problem::Problem;
 use crate::operations::{
@@ -112,7 +112,7 @@ async fn settings(
     InPath(organization_id): InPath<String>,
     Query(parameters): Query<SettingParameters>,
 ) -> Result<Listed<SettingRow>, Problem> {
-    let SettingParameters { category, key_prefix, after, limit: Limit(limit) } = parameters;
+    let SettingParameters { category, key_prefix, after, limit: Bounded(limit) } = parameters;
     let query = SettingQuery { category, key_prefix, after, limit };
     Ok(Listed(operations::settings(&app.store, &organization_id, &query).await?))
 }
@@ -148,7 +148,7 @@ async fn partnerships_of(
     InPath(organization_id): InPath<String>,
     Query(parameters): Query<PartnershipParameters>,
 ) -> Result<Listed<PartnershipRow>, Problem> {
-    let PartnershipParameters { after, limit: Limit(limit) } = parameters;
+    let PartnershipParameters { after, limit: Bounded(limit) } = parameters;
     let page = operations::partnerships(&app.store, Some(&organization_id), after.as_deref(), limit).await?;
     Ok(Listed(page))
 }
@@ -168,7 +168,7 @@ async fn partnerships(
     State(app): State<App>,
     Query(parameters): Query<PartnershipParameters>,
 ) -> Result<Listed<PartnershipRow>, Problem> {
-    let PartnershipParameters { after, limit: Limit(limit) } = parameters;
+    let PartnershipParameters { after, limit: Bounded(limit) } = parameters;
     Ok(Listed(operations::partnerships(&app.store, None, after.as_deref(), limit).await?))
 }
 
@@ -227,7 +227,7 @@ async fn explain(
     InPath(organization_id): InPath<String>,
     Query(parameters): Query<ExplainParameters>,
 ) -> Result<Json<Explanation>, Problem> {
-    let ExplainParameters { category, key, limit: Limit(limit) } = parameters;
+    let ExplainParameters { category, key, limit: Bounded(limit) } = parameters;
     let catalogue = &app.config.catalogue;
     let explanation =
         operations::explain(&app.store, catalogue, &organization_id, &category, key.as_deref(), limit)

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::Refused;
-use super::extract::{Count, Query, bytes};
+use super::extract::{self, Query, bytes};
 use crate::http::problem::Problem;
 use crate::http::{App, BODY_BYTES_MAX, Shown};
 use crate::operations::Preview;
@@ -24,11 +24,11 @@ struct PreviewParameters {
     /// Tell at most so many organizations of each event.
     #[serde(default)]
     #[param(inline, required = false)]
-    limit: Count,
+    limit: extract::Shown,
     /// Tell at most so many settings of each organization.
     #[serde(default)]
     #[param(inline, required = false)]
-    entries: Count,
+    entries: extract::Shown,
 }
 
 /// What events would do

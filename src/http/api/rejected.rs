@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::Listed;
 use super::answers::{BodyRefused, Conflict, Forbidden, NotFound, Refused};
-use super::extract::{Body, InPath, Limit, Nothing, Query, named, number, reason, unprocessable};
+use super::extract::{Body, Bounded, InPath, Limit, Nothing, Query, named, number, reason, unprocessable};
 use super::jobs::Discarded;
 use crate::contract::RejectionCode;
 use crate::http::App;
@@ -63,7 +63,7 @@ async fn rejected_messages(
     State(app): State<App>,
     Query(parameters): Query<RejectedParameters>,
 ) -> Result<Listed<RejectedRow>, Problem> {
-    let RejectedParameters { code, state, after, limit: Limit(limit) } = parameters;
+    let RejectedParameters { code, state, after, limit: Bounded(limit) } = parameters;
     let query = RejectedQuery { code, state, after, limit };
     Ok(Listed(operations::rejected(&app.store, &query).await?))
 }
