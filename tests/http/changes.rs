@@ -189,7 +189,7 @@ async fn what_does_not_say_enough_is_not_done() {
     }
     // What the database cannot even be asked for.
     for selection in
-        [json!({ "organization": "a\0b" }), json!({ "state": "failed", "since": "-009999-01-02T00:00:00Z" })]
+        [json!({ "organization": "a\0b" }), json!({ "state": "failed", "since": "-005000-01-01T00:00:00Z" })]
     {
         let body = json!({ "jobs": selection, "reason": "r" });
         let answer = api.operate("POST", "/replays", &body).await;
