@@ -29,8 +29,8 @@ mod replays;
 mod restore;
 mod settings;
 mod status;
-mod verify;
 mod token;
+mod verify;
 mod words;
 
 use std::ffi::OsString;

@@ -20,8 +20,8 @@ mod replays;
 mod restore;
 mod rules;
 mod status;
-mod verify;
 mod tokens;
+mod verify;
 
 pub use actions::actions;
 pub use events::{EventDetail, EventQuery, EventState, event, events};
@@ -51,8 +51,8 @@ pub use replays::{
 pub use restore::{Restore, RestoreEntry, RestoreOutcomes, preview_restore, restore};
 pub use rules::RuleRow;
 pub use status::{Lookup, QueueStatus, Status, queue, status};
-pub use verify::{DriftedPartnership, Verification, VerifyQuery, WaitingPartnership, repair, verify};
 pub use tokens::{NewToken, TokenError, token};
+pub use verify::{DriftedPartnership, Verification, VerifyQuery, WaitingPartnership, repair, verify};
 
 use crate::domain::catalogue::{Catalogue, Category};
 use crate::store::StoreError;

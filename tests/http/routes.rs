@@ -48,6 +48,14 @@ async fn every_route_tells_what_happened() {
     assert_eq!(names(&ask!("/organizations/pac/partnerships"), "mode"), ["strict", "non-exclusive"]);
     assert_eq!(names(&ask!("/partnerships"), "upstream_id"), ["helios", "helios", "pac"]);
 
+    let behind = ask!("/freshness?organization=pac");
+    assert_eq!(names(&behind, "organization_id"), ["leaf", "pac"], "{behind}");
+    assert_eq!(
+        (&behind["items"][0]["jobs_failed"], &behind["items"][1]["jobs_waiting"]),
+        (&json!(1), &json!(1))
+    );
+    assert!(ask!("/freshness?all=true")["items"].as_array().unwrap().len() > 2);
+
     let mailbox = ask!("/organizations/pac/mailbox");
     assert_eq!(mailbox["pause"]["reason"], "they are migrating");
     assert_eq!(mailbox["jobs_waiting"], 1);

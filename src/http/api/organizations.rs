@@ -13,7 +13,8 @@ use super::extract::{Bounded, InPath, Limit, Nothing, Query};
 use crate::http::App;
 use crate::http::problem::Problem;
 use crate::operations::{
-    self, Explanation, Mailbox, OrganizationRow, Page, PartnershipRow, SettingQuery, SettingRow,
+    self, Explanation, FreshnessQuery, FreshnessRow, Mailbox, OrganizationRow, Page, PartnershipRow,
+    SettingQuery, SettingRow,
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -25,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(mailbox))
         .routes(routes!(explain))
         .routes(routes!(partnerships))
+        .routes(routes!(freshness))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -170,6 +172,48 @@ async fn partnerships(
 ) -> Result<Listed<PartnershipRow>, Problem> {
     let PartnershipParameters { after, limit: Bounded(limit) } = parameters;
     Ok(Listed(operations::partnerships(&app.store, None, after.as_deref(), limit).await?))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct FreshnessParameters {
+    /// Those that this organization has, on either side.
+    organization: Option<String>,
+    /// Those that are in step too.
+    #[serde(default)]
+    #[param(required = false)]
+    all: bool,
+    /// Where the page before said that the list goes on.
+    after: Option<String>,
+    /// At most so many.
+    #[serde(default)]
+    #[param(inline, required = false)]
+    limit: Limit,
+}
+
+/// How far behind their upstreams partners are
+///
+/// By partnership and category, the one that is most behind first.
+#[utoipa::path(
+    get,
+    path = "/freshness",
+    operation_id = "list_freshness",
+    tag = "organizations",
+    params(FreshnessParameters),
+    responses(
+        (status = 200, description = "A page of partnerships and categories.", body = Page<FreshnessRow>),
+        Refused,
+        NotFound,
+    )
+)]
+async fn freshness(
+    State(app): State<App>,
+    Query(parameters): Query<FreshnessParameters>,
+) -> Result<Listed<FreshnessRow>, Problem> {
+    let FreshnessParameters { organization, all, after, limit: Bounded(limit) } = parameters;
+    let after = after.as_deref().map(str::parse).transpose()?;
+    let query = FreshnessQuery { organization_id: organization, in_step_too: all, after, limit };
+    Ok(Listed(operations::freshness(&app.store, &query).await?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
