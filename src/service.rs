@@ -80,6 +80,8 @@ impl Service {
                 store: Store::new(&database).context("read database.url")?,
                 service_store: store.clone(),
                 link: link.state(),
+                queue: http::QueueLook::new(&config.broker),
+                previews: http::Previews::default(),
                 config: Arc::new(config.clone()),
                 stop: service.stop.clone(),
             };

@@ -14,6 +14,7 @@
 //! | `error` | what is said when something cannot be done |
 //! | the others | a command, or several on one subject |
 
+mod actions;
 mod choice;
 mod error;
 mod events;
@@ -31,6 +32,7 @@ mod settings;
 mod shell;
 mod status;
 mod terminal;
+mod token;
 mod verify;
 mod watch;
 mod words;
@@ -177,6 +179,11 @@ Examples:
   channel-sync rejected replay --code unknown-category --reason 'it is in the catalogue' --dry-run"
     )]
     Rejected(rejected::RejectedCommand),
+    /// What operators did
+    #[command(subcommand)]
+    Actions(actions::ActionsCommand),
+    /// Make an access token for HTTP
+    Token(token::TokenArgs),
     /// The configuration
     #[command(
         subcommand,
@@ -267,6 +274,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Completions(arguments) => return shell::completions(&mut Cli::command(), arguments),
         Command::Manual(arguments) => return shell::manual(Cli::command(), arguments),
+        // Where there is no token yet, the configuration may not be in order without one.
+        Command::Token(arguments) => return token::token(arguments),
         _ => {}
     }
     let config = Config::load(cli.config.as_deref(), process_environment())?;
@@ -292,8 +301,9 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Pause(arguments) => block_on(pauses::pause(&config, &arguments))?,
         Command::Resume(arguments) => block_on(pauses::resume(&config, &arguments))?,
         Command::Rejected(command) => block_on(rejected::execute(&config, &command))?,
+        Command::Actions(command) => block_on(actions::execute(&config, &command))?,
         // Done before any configuration is read.
-        Command::Completions(_) | Command::Manual(_) => Ok(()),
+        Command::Completions(_) | Command::Manual(_) | Command::Token(_) => Ok(()),
         Command::Config(ConfigCommand::Check) => {
             Output::text().line("the configuration is in order").finish()
         }

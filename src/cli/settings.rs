@@ -63,8 +63,8 @@ pub(super) async fn settings(config: &Config, arguments: &SettingsArgs) -> Resul
     loop {
         let page = operations::settings(&store, organization, &query).await.map_err(failed)?;
         rows.extend(page.items);
-        query.after = rows.last().map(|row| (row.category.clone(), row.key.clone()));
-        if page.next.is_none() {
+        query.after = page.next;
+        if query.after.is_none() {
             break;
         }
     }
@@ -117,14 +117,14 @@ pub(super) async fn partnerships(config: &Config, arguments: &PartnershipsArgs) 
     let store = open(config)?;
     let failed = |error| Failure::operation(config, &error);
     let organization = arguments.organization.as_deref();
-    let mut rows = Vec::new();
+    let (mut rows, mut after) = (Vec::new(), None);
     loop {
-        let last: Option<&operations::PartnershipRow> = rows.last();
-        let after = last.map(|row| (row.upstream_id.clone(), row.downstream_id.clone()));
-        let after = after.as_ref().map(|(upstream, downstream)| (upstream.as_str(), downstream.as_str()));
-        let page = operations::partnerships(&store, organization, after, LIMIT_MAX).await.map_err(failed)?;
+        let page = operations::partnerships(&store, organization, after.as_deref(), LIMIT_MAX)
+            .await
+            .map_err(failed)?;
         rows.extend(page.items);
-        if page.next.is_none() {
+        after = page.next;
+        if after.is_none() {
             break;
         }
     }

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Position of a category in its [`Catalogue`]; means nothing outside this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CategoryId(pub u16);
 
 /// Whether a category holds many entries or single values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Many entries, each under its own key; entries can be added, changed and removed.
@@ -23,7 +24,7 @@ pub enum Kind {
 }
 
 /// How far a category is synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reach {
     /// Kept in sync for as long as data sync is on.

@@ -1,6 +1,7 @@
 //! A partnership: its flags, the mode that follows from them, and what a change of flags means.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{ChangeNo, EventNo, OrganizationNo};
 
@@ -40,7 +41,7 @@ pub struct Terms {
 }
 
 /// What the flags of a partnership amount to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Nothing is synced.

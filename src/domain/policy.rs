@@ -11,6 +11,7 @@
 //! | the downstream edits | stands | stands | refused |
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::catalogue::{Category, Kind, Reach};
 use super::partnership::{Beginning, Mode};
@@ -27,7 +28,7 @@ pub enum Occurrence {
 }
 
 /// What the rules say of one category of a downstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// The downstream becomes a replica: every upstream entry is there with the upstream's value, and

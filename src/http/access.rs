@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
@@ -97,6 +97,14 @@ impl FromRequestParts<App> for Operator {
             Caller { role: Role::Viewer, .. } => Err(Denied::Viewer.into()),
             Caller { role: Role::Operator, name } => Ok(Self { name }),
         }
+    }
+}
+
+/// Refuses who is not known.
+pub(super) async fn known(State(app): State<App>, request: Request, next: Next) -> Response {
+    match caller(&app, request.headers()) {
+        Ok(_) => next.run(request).await,
+        Err(denied) => Problem::from(denied).into_response(),
     }
 }
 

@@ -8,12 +8,18 @@
 //! | module | answers |
 //! |---|---|
 //! | `health` | `/livez`, `/readyz` |
+//! | [`api`] | `/api/v1/…` |
 //! | `access` | who asks, and what they may do |
 //! | `problem` | errors as problem details (RFC 9457) |
+//! | `previews` | previews: few at one time, and none for long |
+//! | `queue` | how the queue stands, without asking the broker each time |
 
 pub mod access;
+pub mod api;
 mod health;
+mod previews;
 pub mod problem;
+mod queue;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+pub use self::previews::{Previews, Shown};
+pub use self::queue::QueueLook;
 use crate::broker::LinkState;
 use crate::config::Config;
 use crate::store::Store;
@@ -46,6 +54,10 @@ pub struct App {
     pub service_store: Store,
     /// The state of the broker's link.
     pub link: watch::Receiver<LinkState>,
+    /// How the queue stands.
+    pub queue: QueueLook,
+    /// The turns for previews.
+    pub previews: Previews,
     /// The configuration.
     pub config: Arc<Config>,
     /// Cancelled when the service stops: what would go on without end ends then.
@@ -62,8 +74,10 @@ pub fn router(app: App) -> Router {
                   form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     Router::new()
         .merge(health::router())
+        .merge(api::router(&app))
         .layer(from_fn(access::same_origin))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
+        .layer(from_fn(api::finish))
         .layer(header("content-security-policy", policy))
         .layer(header("x-content-type-options", "nosniff"))
         .layer(header("x-frame-options", "DENY"))

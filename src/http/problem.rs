@@ -1,14 +1,19 @@
 //! Errors as problem details: `application/problem+json`, RFC 9457.
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::access::Denied;
+use crate::contract::short;
 use crate::operations::OperationError;
+use crate::store::StoreError;
+
+/// After how many seconds somebody may ask again, where something is to be had later.
+const RETRY_AFTER_SECONDS: &str = "5";
 
 /// Why a request could not be answered (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -25,13 +30,17 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// What a response with a problem has for its content type.
+    pub const CONTENT_TYPE: &str = "application/problem+json";
+
     /// A problem of this kind, such as `unknown-job`.
     pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:channel-sync:problem:{kind}"),
             title: kind.replace('-', " "),
             status: status.as_u16(),
-            detail: detail.into(),
+            // What was wrong is often quoted, and may be of any length.
+            detail: short(&detail.into()),
         }
     }
 
@@ -46,9 +55,12 @@ impl IntoResponse for Problem {
         let status = self.status();
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(Self::CONTENT_TYPE));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"channel-sync\""));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         response
     }
@@ -85,10 +97,20 @@ impl From<OperationError> for Problem {
             E::ReplayNotRunning { .. } => (StatusCode::CONFLICT, "replay-not-running"),
             E::MalformedCursor(_) => (StatusCode::BAD_REQUEST, "malformed-cursor"),
             E::Store(store) => {
+                // A value that it cannot hold, such as U+0000 or a time before its calendar: class 22.
+                if store.sql_state().is_some_and(|code| code.starts_with("22")) {
+                    let detail = format!("a value of the request cannot be asked for: {store}");
+                    return Self::new(StatusCode::BAD_REQUEST, "impossible-value", detail);
+                }
                 // What the database says may name hosts and users: it goes to the log.
                 tracing::warn!(error = %store, "answer a request");
                 let detail = "the database could not be asked; the service's log says why";
-                return Self::new(StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", detail);
+                let (status, kind) = if store.is_transient() || matches!(store, StoreError::Refused(_)) {
+                    (StatusCode::SERVICE_UNAVAILABLE, "database-unavailable")
+                } else {
+                    (StatusCode::INTERNAL_SERVER_ERROR, "database-failed")
+                };
+                return Self::new(status, kind, detail);
             }
         };
         Self::new(status, kind, error.to_string())

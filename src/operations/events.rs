@@ -1,6 +1,7 @@
 //! Events, and what became of them.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::names::named;
 use super::{OperationError, Page, organizations};
@@ -44,7 +45,7 @@ pub struct EventQuery {
 }
 
 /// An event and its jobs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct EventDetail {
     /// The event.
     pub event: EventRow,

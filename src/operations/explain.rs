@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::rules::{self, RuleRow};
 use super::{LIMIT_MAX, OperationError, organizations};
@@ -27,7 +28,7 @@ const JOBS_MAX: i64 = 10_000;
 const FLAGS_MAX: i64 = 1_000;
 
 /// Why a setting is there or not, and who may edit it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Explanation {
     /// The organization.
     pub organization_id: String,
@@ -56,13 +57,14 @@ pub struct Explanation {
     /// The category compared with those of the upstreams, where it is about the category.
     pub compared: Vec<ComparedRow>,
     /// How many settings of the category there are, by origin, where it is about the category.
+    #[schema(inline)]
     pub origins: Option<Counts>,
     /// What waits for the organization, and whether it is paused.
     pub waiting: Waiting,
 }
 
 /// A reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Reason {
     /// What kind of reason.
     pub code: &'static str,
@@ -71,7 +73,7 @@ pub struct Reason {
 }
 
 /// Whether an organization may edit a setting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Edit {
     /// Whether it may.
     pub allowed: bool,
@@ -82,7 +84,7 @@ pub struct Edit {
 }
 
 /// An upstream, with what it has, and what the rules say.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ExplainedUpstream {
     /// What it has.
     #[serde(flatten)]
@@ -92,7 +94,7 @@ pub struct ExplainedUpstream {
 }
 
 /// Something that named the setting, and what came of it here.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct HistoryRow {
     /// The root event.
     pub event_id: String,
@@ -107,6 +109,7 @@ pub struct HistoryRow {
     /// What it says of the setting; a reconcile says nothing.
     pub said: Option<String>,
     /// The value that it says.
+    #[schema(value_type = Value)]
     pub value: Option<StoredValue>,
     /// The idempotency key of the job, where there was one.
     pub idempotency_key: Option<String>,
@@ -132,7 +135,7 @@ pub struct HistoryRow {
 }
 
 /// A setting that a job displaced.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Archived {
     /// Its value.
     pub value: StoredValue,

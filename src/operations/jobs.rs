@@ -3,9 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-use super::names::named;
+use super::names::{named, parsed};
 use super::{OperationError, Page, events, organizations};
 use crate::domain::{CauseNo, EventNo, OrganizationNo};
 use crate::store::read::{Counts, DisplacedRow, EffectRow, JobFilter, JobRow, WayRow};
@@ -61,6 +64,27 @@ impl fmt::Display for JobKey {
 #[error("{0:?} is no idempotency key; expected two numbers such as 17-3, as `jobs list` shows them")]
 pub struct MalformedJobKey(pub String);
 
+impl Serialize for JobKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for JobKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer)
+    }
+}
+
+impl PartialSchema for JobKey {
+    fn schema() -> RefOr<Schema> {
+        let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]+-[0-9]+$"));
+        schema.description(Some("The idempotency key of a job")).examples(["17-3"]).into()
+    }
+}
+
+impl ToSchema for JobKey {}
+
 impl FromStr for JobKey {
     type Err = MalformedJobKey;
 
@@ -98,7 +122,7 @@ pub struct JobQuery {
 }
 
 /// Everything about a job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct JobDetail {
     /// The job.
     pub job: JobRow,
@@ -111,6 +135,7 @@ pub struct JobDetail {
     /// What it displaced: entries of the organization's own that a match changed or removed, as they were.
     pub displaced: Vec<DisplacedRow>,
     /// How many jobs follow from it, by state.
+    #[schema(inline)]
     pub following: Counts,
 }
 

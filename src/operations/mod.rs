@@ -4,6 +4,7 @@
 //! of a view have the column's name, times are RFC 3339 in UTC. They print nothing and know no flags. What
 //! always holds: a list is never longer than [`LIMIT_MAX`], and says where it goes on.
 
+mod actions;
 mod events;
 mod explain;
 mod freshness;
@@ -19,15 +20,20 @@ mod replays;
 mod restore;
 mod rules;
 mod status;
+mod tokens;
 mod verify;
 
+pub use actions::actions;
 pub use events::{EventDetail, EventQuery, EventState, event, events};
 pub use explain::{Archived, Edit, ExplainedUpstream, Explanation, HistoryRow, Reason, explain};
 pub use freshness::{FreshnessQuery, freshness, freshness_summary};
 pub use jobs::{JobDetail, JobKey, JobKind, JobQuery, JobState, job, jobs};
 pub use names::UnknownName;
-pub use organizations::{SettingQuery, partnerships, settings};
-pub use pauses::{pause, resume};
+pub(crate) use names::parsed;
+pub use organizations::{
+    Mailbox, SettingQuery, mailbox, organization, organizations, partnerships, settings,
+};
+pub use pauses::{pause, pauses, resume};
 pub use preview::{
     DeclinedEntry, EntryFate, EntryPreview, EntryState, EventPreview, JobPreview, NotReached,
     PREVIEW_ENTRIES_MAX, PREVIEW_EVENTS_MAX, PartnershipPreview, Prediction, Preview, PreviewOptions,
@@ -45,6 +51,7 @@ pub use replays::{
 pub use restore::{Restore, RestoreEntry, RestoreOutcomes, preview_restore, restore};
 pub use rules::RuleRow;
 pub use status::{Lookup, Progress, QueueStatus, Status, progress, queue, status};
+pub use tokens::{NewToken, TokenError, token};
 pub use verify::{DriftedPartnership, Verification, VerifyQuery, WaitingPartnership, repair, verify};
 
 use crate::domain::catalogue::{Catalogue, Category};
@@ -55,8 +62,9 @@ pub use crate::store::freshness::{FreshnessPlace, FreshnessRow, FreshnessSummary
 pub use crate::store::pause::PauseRow;
 pub use crate::store::preview::{Waiting, WaitingRow};
 pub use crate::store::read::{
-    Counts, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow, PartnershipRow,
-    RejectedCountRow, RejectedRow, SettingRow, SettledRow, StoredValue, TransactionRow, TroubleRow, WayRow,
+    ActionRow, Counts, DisplacedRow, EffectRow, EventJobRow, EventRow, JobCounts, JobRow, LettersRow,
+    MailboxRow, OrganizationRow, PartnershipRow, RejectedCountRow, RejectedRow, SettingRow, SettledRow,
+    StoredValue, TransactionRow, TroubleRow, WayRow,
 };
 pub use crate::store::replay::{REPLAY_JOBS_MAX, ReplayRow, ReplayTroubleRow};
 pub use crate::store::verify::{DifferenceRow, Drift, RepairRow};
@@ -68,7 +76,7 @@ pub const LIMIT_MAX: u16 = 1000;
 pub const LIMIT_DEFAULT: u16 = 50;
 
 /// Part of a list.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, utoipa::ToSchema)]
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,

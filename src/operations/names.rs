@@ -1,5 +1,12 @@
 //! Names out of a fixed list, for what can be filtered by.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+
 /// A text that is none of the names that it could be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no {what}; expected one of: {}", .names.join(", "))]
@@ -26,7 +33,7 @@ macro_rules! named {
             /// The names of all.
             pub const NAMES: &'static [&'static str] = &[$($name),*];
 
-            /// The name, as views and the command line write it.
+            /// The name, as views, JSON and the command line write it.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
             }
@@ -37,6 +44,26 @@ macro_rules! named {
                 f.pad(self.name())
             }
         }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::operations::names::parsed(deserializer)
+            }
+        }
+
+        impl utoipa::PartialSchema for $type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $crate::operations::names::schema($what, Self::NAMES).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $type {}
 
         impl std::str::FromStr for $type {
             type Err = $crate::operations::UnknownName;
@@ -56,3 +83,18 @@ macro_rules! named {
 }
 
 pub(super) use named;
+
+/// Reads a text that stands for something.
+pub(crate) fn parsed<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err: fmt::Display>,
+    D: Deserializer<'de>,
+{
+    Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+/// A text that is one of these names.
+pub(super) fn schema(what: &str, names: &[&str]) -> Schema {
+    let schema = ObjectBuilder::new().schema_type(Type::String).description(Some(what));
+    schema.enum_values(Some(names.iter().copied())).into()
+}

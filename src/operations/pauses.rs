@@ -3,8 +3,24 @@
 use serde_json::json;
 
 use super::replays::Operator;
-use super::{OperationError, organizations};
+use super::{OperationError, Page, organizations};
 use crate::store::Store;
+use crate::store::pause::PauseRow;
+
+/// What is paused: all execution first, then organizations by name.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn pauses(
+    store: &Store,
+    after: Option<&str>,
+    limit: u16,
+) -> Result<Page<PauseRow>, OperationError> {
+    let session = store.session().await?;
+    let rows = session.list_pauses(after, None, i64::from(limit) + 1).await?;
+    // No organization has an empty name: that place is after all execution.
+    Ok(Page::cut(rows, limit, |row| row.organization_id.clone().unwrap_or_default()))
+}
 
 /// Pauses an organization, or (none) all execution, once the work at hand there is finished: when this returns,
 /// nothing more is written there until it is resumed. What comes for it is kept. False where it was paused

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::OperationError;
 use super::rehearsal::{Rehearsal, RehearsalLimits, Rehearsed, Run};
@@ -61,7 +62,7 @@ pub struct PreviewOptions<'a> {
 }
 
 /// What events would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Preview {
     /// When what it goes by was so.
     pub at: Timestamp,
@@ -80,7 +81,7 @@ pub struct Preview {
 }
 
 /// How much would become of what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Totals {
     /// Jobs that would be done.
     pub jobs: i64,
@@ -113,7 +114,7 @@ pub struct Totals {
 }
 
 /// What would become of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Prediction {
     /// It takes effect.
@@ -148,7 +149,7 @@ impl Prediction {
 }
 
 /// An event, and what it would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct EventPreview {
     /// The line that it begins in, from 1.
     pub line: usize,
@@ -186,7 +187,7 @@ pub struct EventPreview {
 }
 
 /// What new flags would do to a partnership.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PartnershipPreview {
     /// The mode before; off where there was none.
     pub mode_before: Mode,
@@ -199,7 +200,7 @@ pub struct PartnershipPreview {
 }
 
 /// What a job would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct JobPreview {
     /// What kind of job.
     pub kind: &'static str,
@@ -238,7 +239,7 @@ pub struct JobPreview {
 }
 
 /// What would become of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryFate {
     /// It goes.
@@ -270,7 +271,7 @@ impl EntryFate {
 }
 
 /// An entry, and what would become of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct EntryPreview {
     /// Its category.
     pub category: String,
@@ -289,16 +290,17 @@ pub struct EntryPreview {
 }
 
 /// An entry as it is, or would be.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct EntryState {
     /// Its value.
+    #[schema(value_type = serde_json::Value)]
     pub value: Option<StoredValue>,
     /// `own`, or the upstream that it comes from.
     pub origin: String,
 }
 
 /// A downstream that a change would not reach.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 pub struct NotReached {
     /// The downstream.
     pub organization_id: String,
@@ -313,7 +315,7 @@ pub struct NotReached {
 }
 
 /// An entry that an organization deleted after it had been synced to it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 pub struct DeclinedEntry {
     /// Who deleted it.
     pub organization_id: String,

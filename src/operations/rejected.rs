@@ -1,6 +1,7 @@
 //! Messages that were not accepted.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use std::collections::BTreeMap;
 
@@ -50,7 +51,7 @@ pub struct RejectedQuery {
 }
 
 /// A rejected message, whole.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RejectedDetail {
     /// What stands in the list.
     #[serde(flatten)]
@@ -96,7 +97,8 @@ pub async fn rejected_message(store: &Store, rejected_id: i64) -> Result<Rejecte
 }
 
 /// Which rejected messages an operator means, of those that nobody has dealt with.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct RejectedSelection {
     /// These; all where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -107,7 +109,7 @@ pub struct RejectedSelection {
 }
 
 /// What became of rejected messages that were replayed, or what would become of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct RejectedReplay {
     /// Events now. In a preview: messages that are well-formed events; where their ids were used before, they
     /// will be duplicates or refused.
@@ -117,6 +119,7 @@ pub struct RejectedReplay {
     /// Events that were found wrong when they ran, and run once more.
     pub run_again: i64,
     /// Refused again, by what is wrong with them now.
+    #[schema(inline)]
     pub refused: BTreeMap<RejectionCode, i64>,
     /// When this was so; none where nothing was chosen.
     #[serde(skip)]

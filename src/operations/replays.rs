@@ -1,8 +1,9 @@
 //! Replaying and discarding jobs: choosing them, looking at what was chosen, and doing it.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::jobs::{JobKey, JobKind, JobState};
 use super::{OperationError, Page, events, organizations};
@@ -25,10 +26,11 @@ const DISCARDED_MAX: i64 = 500;
 const IN_VAIN_MAX: usize = 10;
 
 /// Which jobs an operator means: those that fit everything that is said.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct JobSelection {
     /// These alone.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<JobKey>,
     /// Of the event with this id.
     #[serde(rename = "event", skip_serializing_if = "Option::is_none")]
@@ -46,11 +48,11 @@ pub struct JobSelection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
     /// Of this kind.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_name")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<JobKind>,
     /// In this state. Where nothing is said and no keys are given: those that failed, and for discarding those
     /// that are tried again too.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_name")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<JobState>,
     /// With an error that contains this.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,17 +65,6 @@ pub struct JobSelection {
     pub until: Option<Timestamp>,
 }
 
-fn as_texts<S: serde::Serializer>(keys: &[JobKey], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(keys.iter().map(ToString::to_string))
-}
-
-fn as_name<S: serde::Serializer, T: ToString>(name: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
-    match name {
-        Some(name) => serializer.serialize_str(&name.to_string()),
-        None => serializer.serialize_none(),
-    }
-}
-
 /// Who does something, and why: it is written down with what was done.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator<'a> {
@@ -84,13 +75,14 @@ pub struct Operator<'a> {
 }
 
 /// A replay, and how far it is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ReplayDetail {
     /// The replay.
     #[serde(flatten)]
     pub replay: ReplayRow,
     /// What became of the jobs that were sent: `succeeded`, `failed` (again), `discarded`; else they are
     /// `waiting`, or `paused` with their organization.
+    #[schema(inline)]
     pub outcomes: Counts,
     /// Why jobs were refused or failed again, the most frequent reasons first.
     pub troubles: Vec<ReplayTroubleRow>,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::OperationError;
 use super::jobs::{self, JobKey};
@@ -24,7 +25,7 @@ use crate::store::{Store, Transaction};
 const PART_ENTRIES_MAX: i64 = 5_000;
 
 /// What a restore would do, or has done.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Restore {
     /// The job that displaced the entries.
     pub idempotency_key: String,
@@ -43,7 +44,7 @@ pub struct Restore {
 }
 
 /// What becomes of displaced entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct RestoreOutcomes {
     /// They are brought back.
     pub restored: i64,
@@ -60,15 +61,17 @@ pub struct RestoreOutcomes {
 }
 
 /// A displaced entry, and what becomes of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RestoreEntry {
     /// The category.
     pub category: String,
     /// The key.
     pub key: String,
     /// The value that was displaced.
+    #[schema(value_type = serde_json::Value)]
     pub value: Option<StoredValue>,
     /// What is there now.
+    #[schema(value_type = serde_json::Value)]
     pub now: Option<StoredValue>,
     /// `own`, or the upstream that what is there now was synced from.
     pub now_origin: Option<String>,

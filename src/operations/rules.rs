@@ -3,13 +3,14 @@
 //! Which rule it is says [`policy::rule`] alone; here are only its reasons.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::catalogue::{Category, Kind, Reach};
 use crate::domain::partnership::{Beginning, Mode};
 use crate::domain::policy::{self, Occurrence, Rule};
 
 /// A rule, and why it is that one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RuleRow {
     /// `match`, `merge`, `nothing` or `refuse`.
     pub rule: Rule,

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::OperationError;
 use crate::broker::{self, Depth, Topology};
@@ -24,7 +25,7 @@ const TRANSACTION_AGE_SECONDS: i64 = 60;
 const TRANSACTIONS_MAX: i64 = 20;
 
 /// How things stand.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Status {
     /// When this was so.
     pub at: Timestamp,
@@ -43,17 +44,19 @@ pub struct Status {
     /// Rejected messages that nobody has dealt with, by code.
     pub rejected: Vec<RejectedCountRow>,
     /// Events of the last hour, by state.
+    #[schema(inline)]
     pub events_last_hour: Counts,
     /// How many organizations there are.
     pub organizations: i64,
     /// Partnerships by mode.
+    #[schema(inline)]
     pub partnerships: Counts,
     /// How far behind partnerships are.
     pub freshness: FreshnessSummary,
 }
 
 /// What was asked elsewhere, and may not have been answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lookup<T> {
     /// The answer.
@@ -77,7 +80,7 @@ pub struct Progress {
 }
 
 /// How a queue of the broker stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct QueueStatus {
     /// Its name.
     pub name: String,
@@ -121,7 +124,7 @@ pub async fn status(store: &Store, queue: Lookup<QueueStatus>) -> Result<Status,
     let letters = session.status_letters().await?;
     let jobs = session.status_jobs().await?;
     let troubles = session.status_troubles(TROUBLES_MAX).await?;
-    let pauses = session.list_pauses(PAUSES_MAX).await?;
+    let pauses = session.list_pauses(None, None, PAUSES_MAX).await?;
     let transactions = session.status_transactions(TRANSACTION_AGE_SECONDS, TRANSACTIONS_MAX).await?;
     let rejected = session.status_rejected().await?;
     let events_last_hour = session.status_events(hour_ago).await?;

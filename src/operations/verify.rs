@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::replays::Operator;
 use super::{OperationError, organizations};
@@ -42,7 +43,7 @@ pub struct VerifyQuery {
 }
 
 /// What was compared, and what was found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Verification {
     /// When it began.
     pub at: Timestamp,
@@ -63,7 +64,7 @@ pub struct Verification {
 }
 
 /// A partnership that differs though nothing waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DriftedPartnership {
     /// The downstream.
     pub organization_id: String,
@@ -85,7 +86,7 @@ impl DriftedPartnership {
 }
 
 /// A partnership for whose downstream jobs wait.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WaitingPartnership {
     /// The downstream.
     pub organization_id: String,

@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::error::StoreError;
 use super::pool::{Session, Transaction};
@@ -104,7 +105,7 @@ impl<'a> ChoiceColumns<'a> {
 }
 
 /// Chosen jobs that have all of this in common.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ChosenRow {
     /// Their kind.
     pub kind: String,
@@ -119,7 +120,7 @@ pub struct ChosenRow {
 }
 
 /// What was chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Chosen {
     /// How many jobs.
     pub jobs: i64,

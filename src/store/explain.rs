@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
+use utoipa::ToSchema;
 
 use super::error::StoreError;
 use super::payload::PartnershipPayload;
@@ -17,7 +18,7 @@ use crate::domain::partnership::{Beginning, Mode, Status, Terms};
 use crate::domain::{CauseNo, EventNo, OrganizationNo};
 
 /// A setting as it is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ExplainedSetting {
     /// Its value.
     pub value: StoredValue,
@@ -38,7 +39,7 @@ pub struct ExplainedSetting {
 }
 
 /// An upstream of the organization, and what it has under the same key.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct UpstreamRow {
     /// The channel manager.
     pub upstream_id: String,
@@ -47,6 +48,7 @@ pub struct UpstreamRow {
     /// When the flags were last set.
     pub updated_at: Timestamp,
     /// Its value; none where it has no such setting.
+    #[schema(value_type = Value)]
     pub value: Option<StoredValue>,
     /// The event that last wrote it there.
     pub event_id: Option<String>,
@@ -125,7 +127,7 @@ pub struct FlagsRow {
 }
 
 /// How a category compares with that of an upstream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ComparedRow {
     /// The upstream.
     pub upstream_id: String,
@@ -142,7 +144,7 @@ pub struct ComparedRow {
 }
 
 /// A setting that is not as the upstream's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DifferingRow {
     /// Its key.
     pub key: String,

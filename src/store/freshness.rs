@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;
+use utoipa::ToSchema;
 
 use super::error::StoreError;
 use super::pool::Session;
@@ -10,7 +11,7 @@ use super::statements;
 use crate::domain::OrganizationNo;
 
 /// How far a partnership is in a category.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FreshnessRow {
     /// The downstream.
     pub organization_id: String,
@@ -58,7 +59,7 @@ pub struct FreshnessPlace {
 }
 
 /// How far all partnerships are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FreshnessSummary {
     /// How many partnerships are kept in sync.
     pub partnerships: i64,

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::StoreError;
 use super::pool::{Session, Transaction};
@@ -9,7 +10,7 @@ use super::statements;
 use crate::domain::{OrganizationNo, SHARDS, Shard};
 
 /// Something that is paused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PauseRow {
     /// The organization; none where all execution is paused.
     pub organization_id: Option<String>,
@@ -58,12 +59,19 @@ impl Transaction<'_> {
 }
 
 impl Session {
-    /// What is paused.
+    /// What is paused: all execution first, then organizations by name, after one ("": after all execution). Of an
+    /// `organization`: that one, and all execution.
     ///
     /// # Errors
     /// As [`Session::query`].
-    pub async fn list_pauses(&self, limit: i64) -> Result<Vec<PauseRow>, StoreError> {
-        let rows = self.query(statements::LIST_PAUSES, &[&limit]).await?;
+    pub async fn list_pauses(
+        &self,
+        after: Option<&str>,
+        organization: Option<OrganizationNo>,
+        limit: i64,
+    ) -> Result<Vec<PauseRow>, StoreError> {
+        let organization = organization.map(|no| no.0);
+        let rows = self.query(statements::LIST_PAUSES, &[&after, &organization, &limit]).await?;
         Ok(rows
             .iter()
             .map(|row| PauseRow {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::error::StoreError;
@@ -22,7 +23,7 @@ use crate::domain::world::World;
 use crate::domain::{OrganizationNo, SHARDS, Shard};
 
 /// An organization that something waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WaitingRow {
     /// Which one.
     pub organization_id: String,
@@ -33,7 +34,7 @@ pub struct WaitingRow {
 }
 
 /// What waits for some organizations.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Waiting {
     /// How many jobs wait.
     pub jobs: i64,

@@ -11,6 +11,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json, Type, accepts};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::error::StoreError;
 use super::pool::Session;
@@ -30,6 +32,15 @@ impl StoredValue {
     }
 }
 
+// Any JSON. By hand: a derived schema would look into the text.
+impl PartialSchema for StoredValue {
+    fn schema() -> RefOr<Schema> {
+        Value::schema()
+    }
+}
+
+impl ToSchema for StoredValue {}
+
 impl PartialEq for StoredValue {
     fn eq(&self, other: &Self) -> bool {
         self.text() == other.text()
@@ -45,7 +56,7 @@ impl<'a> FromSql<'a> for StoredValue {
 }
 
 /// A row of `setting_view`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct SettingRow {
     /// Whose setting.
     pub organization_id: String,
@@ -67,8 +78,64 @@ pub struct SettingRow {
     pub updated_at: Timestamp,
 }
 
+/// An organization in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OrganizationRow {
+    /// Its name on the platform.
+    pub organization_id: String,
+    /// How many active partnerships it has as a downstream.
+    pub upstreams: i64,
+    /// How many active partnerships it has as an upstream.
+    pub downstreams: i64,
+    /// Whether it is paused, by itself.
+    pub paused: bool,
+}
+
+/// A job that waits in an organization's mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MailboxRow {
+    /// The key that `jobs show` takes.
+    pub idempotency_key: String,
+    /// The root event.
+    pub event_id: String,
+    /// Its source.
+    pub source: String,
+    /// `own-change`, `partnership-change`, `sync-change` or `reconcile`.
+    pub kind: String,
+    /// The upstream that it syncs from, or whose partnership it is about; none for `own-change`.
+    pub upstream_id: Option<String>,
+    /// The category that it is about; none where it is about a partnership.
+    pub category: Option<String>,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// What the last attempt failed of.
+    pub last_error: Option<String>,
+    /// When its letter was written.
+    pub created_at: Timestamp,
+    /// When it is to run.
+    pub run_at: Timestamp,
+}
+
+/// What an operator did.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ActionRow {
+    /// Its number.
+    pub action_no: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub who: String,
+    /// What: `jobs replay`, `jobs discard`, `replays cancel`, `rejected replay`, `rejected discard`, `pause`,
+    /// `resume`.
+    pub action: String,
+    /// Why, where that was said.
+    pub reason: Option<String>,
+    /// To what: names, numbers and keys.
+    pub subject: Value,
+}
+
 /// A row of `partnership_view`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PartnershipRow {
     /// The channel manager.
     pub upstream_id: String,
@@ -89,7 +156,7 @@ pub struct PartnershipRow {
 }
 
 /// A row of `event_view`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct EventRow {
     /// Its id at its source.
     pub event_id: String,
@@ -120,7 +187,7 @@ pub struct EventRow {
 }
 
 /// A row of `job_view`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct JobRow {
     /// Short, readable, and never changes.
     pub idempotency_key: String,
@@ -157,7 +224,7 @@ pub struct JobRow {
 }
 
 /// A job of an event, with the one that it follows from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct EventJobRow {
     /// The job.
     #[serde(flatten)]
@@ -167,7 +234,7 @@ pub struct EventJobRow {
 }
 
 /// A row of `rejected_message_view`, without the body.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RejectedRow {
     /// Its number.
     pub rejected_id: i64,
@@ -186,7 +253,7 @@ pub struct RejectedRow {
 }
 
 /// What an operator did about a rejected message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SettledRow {
     /// Who.
     pub by: String,
@@ -197,7 +264,7 @@ pub struct SettledRow {
 }
 
 /// An entry that a job effectively changed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct EffectRow {
     /// Its category.
     pub category: String,
@@ -206,11 +273,12 @@ pub struct EffectRow {
     /// `added`, `changed` or `removed`.
     pub change: String,
     /// Its value from then on; none where it was removed.
+    #[schema(value_type = Value)]
     pub value: Option<StoredValue>,
 }
 
 /// An entry that a job displaced, as it was before.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DisplacedRow {
     /// Its category.
     pub category: String,
@@ -225,7 +293,7 @@ pub struct DisplacedRow {
 }
 
 /// A job on the way to another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WayRow {
     /// The job.
     pub idempotency_key: String,
@@ -237,7 +305,7 @@ pub struct WayRow {
 pub type Counts = BTreeMap<String, i64>;
 
 /// What waits, of one kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LettersRow {
     /// The kind of its jobs.
     pub kind: String,
@@ -250,7 +318,7 @@ pub struct LettersRow {
 }
 
 /// How many jobs there are, by state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct JobCounts {
     /// Not tried yet.
     pub pending: i64,
@@ -267,7 +335,7 @@ pub struct JobCounts {
 }
 
 /// An error that jobs ran into.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TroubleRow {
     /// `retrying` or `failed`.
     pub state: String,
@@ -282,7 +350,7 @@ pub struct TroubleRow {
 }
 
 /// A transaction in this database that has been open for long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TransactionRow {
     /// The server's process.
     pub pid: i32,
@@ -297,7 +365,7 @@ pub struct TransactionRow {
 }
 
 /// How many rejected messages wait for an operator, of one code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RejectedCountRow {
     /// The code.
     pub code: String,
@@ -370,6 +438,72 @@ impl Session {
     pub async fn list_organization_names(&self, like: &str, limit: i64) -> Result<Vec<String>, StoreError> {
         let rows = self.query(statements::LIST_ORGANIZATION_NAMES, &[&like, &limit]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Organizations by name: those whose names begin so, or this one alone; after a name.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn list_organizations(
+        &self,
+        prefix: Option<&str>,
+        organization_id: Option<&str>,
+        after: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<OrganizationRow>, StoreError> {
+        let rows =
+            self.query(statements::LIST_ORGANIZATIONS, &[&prefix, &organization_id, &after, &limit]).await?;
+        let organization = |row: &Row| OrganizationRow {
+            organization_id: row.get("organization_id"),
+            upstreams: row.get("upstreams"),
+            downstreams: row.get("downstreams"),
+            paused: row.get("paused"),
+        };
+        Ok(rows.iter().map(organization).collect())
+    }
+
+    /// What waits for an organization, in the order in which it is worked off: the first `limit`, and how much it
+    /// is in all.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn list_mailbox(
+        &self,
+        organization: OrganizationNo,
+        limit: i64,
+    ) -> Result<(Vec<MailboxRow>, i64), StoreError> {
+        let rows = self.query(statements::LIST_MAILBOX, &[&organization.0, &limit]).await?;
+        let total = rows.first().map_or(0, |row| row.get("jobs_total"));
+        let waiting = |row: &Row| MailboxRow {
+            idempotency_key: format!("{}-{}", row.get::<_, i64>("cause_no"), organization.0),
+            event_id: row.get("event_id"),
+            source: row.get("source"),
+            kind: row.get("kind"),
+            upstream_id: row.get("upstream_id"),
+            category: row.get("category"),
+            attempts: row.get("attempts"),
+            last_error: row.get("last_error"),
+            created_at: row.get("created_at"),
+            run_at: row.get("run_at"),
+        };
+        Ok((rows.iter().map(waiting).collect(), total))
+    }
+
+    /// What operators did, the newest first, before one.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn list_actions(&self, after: Option<i64>, limit: i64) -> Result<Vec<ActionRow>, StoreError> {
+        let rows = self.query(statements::LIST_ACTIONS, &[&after, &limit]).await?;
+        let action = |row: &Row| ActionRow {
+            action_no: row.get("action_no"),
+            at: row.get("at"),
+            who: row.get("who"),
+            action: row.get("action"),
+            reason: row.get("reason"),
+            subject: row.get("subject"),
+        };
+        Ok(rows.iter().map(action).collect())
     }
 
     /// Settings of an organization by category and key, after a category and key.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
+use utoipa::ToSchema;
 
 use super::choice::{Choice, ChoiceColumns, Purpose};
 use super::error::StoreError;
@@ -37,7 +38,7 @@ pub struct NewReplay<'a> {
 }
 
 /// A replay.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ReplayRow {
     /// Its number.
     pub replay_no: i64,
@@ -64,7 +65,7 @@ pub struct ReplayRow {
 }
 
 /// Jobs of a replay that were refused or have failed again for one reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReplayTroubleRow {
     /// `refused` or `failed`.
     pub outcome: String,

@@ -7,6 +7,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_postgres::Row;
+use utoipa::ToSchema;
 
 use super::error::StoreError;
 use super::pool::{Session, Transaction};
@@ -35,7 +36,7 @@ pub struct StrictRow {
 }
 
 /// How many entries differ, by how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Drift {
     /// Entries that the upstream has, and the downstream lacks.
     pub missing: i64,
@@ -78,7 +79,7 @@ pub struct DriftRow {
 }
 
 /// An entry in which a downstream differs from its upstream.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DifferenceRow {
     /// The downstream.
     pub organization_id: String,
@@ -92,8 +93,10 @@ pub struct DifferenceRow {
     /// (the value is the same, but does not count as coming from the upstream).
     pub kind: String,
     /// The value here, where there is one.
+    #[schema(value_type = serde_json::Value)]
     pub here: Option<StoredValue>,
     /// The value of the upstream, where it has one.
+    #[schema(value_type = serde_json::Value)]
     pub there: Option<StoredValue>,
     /// `own`, or where the entry here was synced from.
     pub origin: Option<String>,
@@ -102,7 +105,7 @@ pub struct DifferenceRow {
 }
 
 /// A job that puts a partnership right.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RepairRow {
     /// The downstream.
     pub organization_id: String,

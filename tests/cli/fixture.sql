@@ -114,3 +114,9 @@ values (now() - interval '20 min 30 s', 'malformed-json',
         'd', null),
        (now() - interval '16 min 30 s', 'malformed-json',
         'the body is not JSON at line 1, column 1; expected a value', '', '{}', 'replayed', 'e', null);
+
+insert into operator_action (at, who, action, reason, subject)
+values (now() - interval '45 min 30 s', 'ada', 'pause', 'they are migrating', '{"organization": "pac-energy"}'),
+       (now() - interval '44 min 30 s', 'ben', 'resume', null, '{"organization": "pac-energy"}'),
+       (now() - interval '5 min 30 s', 'ada', 'rejected discard', 'sent by mistake',
+        '{"filter": {"ids": [2]}, "discarded": [2]}');

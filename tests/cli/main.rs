@@ -162,6 +162,8 @@ fn help() {
         &["replays", "--help"],
         &["rejected", "--help"],
         &["config", "--help"],
+        &["actions", "list", "--help"],
+        &["token", "--help"],
         &["config", "check", "--help"],
         &["config", "print", "--help"],
         &["completions", "--help"],
@@ -203,6 +205,9 @@ fn wrong_usage() {
         &["status", "--watch", "0"],
         &["completions", "tcsh"],
         &["manual"],
+        &["token"],
+        &["token", "ada", "--role", "root"],
+        &["token", "a:b"],
     ];
     let said: Vec<String> = commands
         .iter()
@@ -566,6 +571,35 @@ async fn events() {
         .map(|state| session(database.url(), &[&["events", "list", "--state", state]]))
         .collect();
     snapshot!("events_by_state", said.join("\n"));
+}
+
+#[tokio::test]
+async fn actions() {
+    let database = fixture().await;
+    let commands: &[&[&str]] = &[
+        &["actions", "list"],
+        &["actions", "list", "--limit", "2", "--json"],
+        &["actions", "list", "--after", "2"],
+        &["actions", "list", "--after", "1"],
+    ];
+    snapshot!("actions", session(database.url(), commands));
+}
+
+#[test]
+fn token() {
+    // A configuration that is refused until there is a token.
+    let variables = [("CHANNEL_SYNC__HTTP__LISTEN", "0.0.0.0:8080")];
+    let commands: &[&[&str]] =
+        &[&["config", "check"], &["token", "grafana"], &["token", "ada", "--role", "operator", "--json"]];
+    let said = commands.iter().map(|arguments| {
+        let said = described(arguments, &program(&variables, arguments).output().unwrap(), &[]);
+        said.split_inclusive(|c: char| !c.is_ascii_hexdigit())
+            .map(
+                |part| if part.len() == 65 { format!("<64 digits>{}", &part[64..]) } else { part.to_owned() },
+            )
+            .collect()
+    });
+    snapshot!("token", said.collect::<Vec<String>>().join("\n"));
 }
 
 #[tokio::test]

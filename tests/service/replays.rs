@@ -565,7 +565,7 @@ async fn a_pause_waits_for_the_work_in_hand_and_is_shown_with_what_waits() {
     steps.take_in([edit("other", "a", "licenses", &[("l", json!(1))])]).await;
     let session = steps.store.session().await.unwrap();
     let pauses: Vec<_> = session
-        .list_pauses(10)
+        .list_pauses(None, None, 10)
         .await
         .unwrap()
         .into_iter()

@@ -35,6 +35,11 @@ pub struct Platform {
 impl Platform {
     /// Servers, and the service with two workers.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`Platform::start`], with these variables besides.
+    pub async fn start_with(variables: &[(&str, &str)]) -> Self {
         let (database, vhost) = tokio::join!(Database::create(), Vhost::create());
         let environment = [
             ("AMQP_URL", vhost.url()),
@@ -42,7 +47,8 @@ impl Platform {
             ("CHANNEL_SYNC__HTTP__LISTEN", "127.0.0.1:0"),
             ("CHANNEL_SYNC__EXECUTOR__WORKERS", "2"),
         ];
-        let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let environment =
+            environment.iter().chain(variables).map(|(name, value)| (name.to_string(), value.to_string()));
         let config = Config::load(None, environment).unwrap();
         let client = database.client().await;
         client.batch_execute("set search_path = channel_sync").await.unwrap();

@@ -1,5 +1,7 @@
--- What is paused, and how many jobs wait for it: counted once for all who are paused, and for all execution without
--- expanding letters. Indexes: partnership_downstream, letter_organization.
+-- What is paused, all execution first, then organizations by name, and how many jobs wait for it: counted once for all
+-- who are paused, and for all execution without expanding letters. $1: after the organization of this name ('': after
+-- all execution); $2: of this organization, and all execution; $3: at most so many. Indexes: partnership_downstream,
+-- letter_organization.
 with waiting as materialized (
      select organization_no, count(*) as jobs
        from waiting_job
@@ -17,5 +19,7 @@ select o.organization_id,
   from pause p
   left join organization o using (organization_no)
   left join waiting w using (organization_no)
- order by p.organization_no nulls first
- limit $1
+ where ($1::text is null or o.organization_id > $1)
+   and ($2::int is null or p.organization_no is null or p.organization_no = $2)
+ order by o.organization_id nulls first
+ limit $3

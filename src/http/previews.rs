@@ -1,0 +1,81 @@
+//! Previews over HTTP: few at one time, and none for long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::App;
+use super::problem::Problem;
+use crate::operations::{self, PREVIEW_ENTRIES_MAX, Preview, PreviewOptions, RehearsalLimits};
+
+/// How many previews are worked on at one time: each may keep a million settings in memory.
+const PREVIEWS_MAX: usize = 2;
+
+/// How long somebody waits for their turn.
+const TURN_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a preview may take.
+const TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The turns for previews.
+#[derive(Debug, Clone)]
+pub struct Previews(Arc<Semaphore>);
+
+/// How much of a preview is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    /// Most jobs of an event.
+    pub jobs_max: usize,
+    /// Most entries of a job.
+    pub entries_max: usize,
+}
+
+impl Default for Previews {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(PREVIEWS_MAX)))
+    }
+}
+
+impl Previews {
+    /// What the events of this text would do: one, or JSON Lines.
+    ///
+    /// # Errors
+    /// 400 where the text cannot be read, 503 where others are at it or it takes too long, or what the database says.
+    pub async fn preview(&self, app: &App, text: &str, shown: Shown) -> Result<Preview, Problem> {
+        let events = operations::read_supposed(text).map_err(|malformed| {
+            Problem::new(StatusCode::BAD_REQUEST, "malformed-body", malformed.to_string())
+        })?;
+        if events.is_empty() {
+            let detail = "there is no event; expected one, or several as JSON Lines";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed-body", detail));
+        }
+        let options = PreviewOptions {
+            catalogue: &app.config.catalogue,
+            limits: app.config.ingest.limits(),
+            rehearsal: RehearsalLimits {
+                batch_letters_max: app.config.executor.batch_letters_max,
+                batch_writes_max: app.config.executor.batch_writes_max,
+                entries_max: PREVIEW_ENTRIES_MAX,
+            },
+            jobs_max: shown.jobs_max,
+            entries_max: shown.entries_max,
+        };
+        let Ok(Ok(_turn)) = timeout(TURN_WAIT, self.0.acquire()).await else {
+            let detail = format!("{PREVIEWS_MAX} previews are under way; try again later");
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail));
+        };
+        match timeout(TIME_MAX, operations::preview(&app.store, &events, &options)).await {
+            Ok(preview) => Ok(preview?),
+            Err(_) => {
+                let detail = format!(
+                    "the preview took more than {} s; `channel-sync preview` takes the time that it needs",
+                    TIME_MAX.as_secs()
+                );
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-slow", detail))
+            }
+        }
+    }
+}
