@@ -232,12 +232,17 @@ pub fn failure(error: &(dyn Error + 'static)) -> Option<String> {
 fn meaning(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => "its certificate comes from an authority that is not trusted here; \
+            CertificateError::UnknownIssuer => {
+                "its certificate comes from an authority that is not trusted here; \
                  expected one of tls_ca_file or, without that, of this system"
-                .to_owned(),
+                    .to_owned()
+            }
             CertificateError::NotValidForNameContext { expected, presented } => {
                 let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
-                format!("its certificate is for another host: expected {}, but it has {names}", host(expected))
+                format!(
+                    "its certificate is for another host: expected {}, but it has {names}",
+                    host(expected)
+                )
             }
             CertificateError::NotValidForName => "its certificate is for another host".to_owned(),
             CertificateError::ExpiredContext { not_after, .. } => {
@@ -262,6 +267,7 @@ fn meaning(error: &rustls::Error) -> String {
             | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
             | AlertDescription::AccessDenied),
         ) => format!("it refuses the client certificate of tls_certificate_file: {alert:?}"),
         rustls::Error::AlertReceived(alert) => {

@@ -75,12 +75,16 @@ impl Failure {
             StoreError::Refused(reason) => Self::new(format!("cannot log in to the database {url}"))
                 .caused_by(reason)
                 .hint("see that user, password and database of DATABASE_URL or database.url are right"),
-            StoreError::Untrusted { .. } => Self::new(format!("cannot trust the database {url}, or is not trusted"))
-                .caused_by(error.to_string())
-                .hint("see the keys database.tls… of `channel-sync config print`, and docs/security.md"),
-            StoreError::MayNotMigrate(_) => Self::new(format!("may not change the schema in the database {url}"))
-                .caused_by(error.to_string())
-                .hint("run `channel-sync migrate` as the user that owns the schema, and `run` without --migrate"),
+            StoreError::Untrusted { .. } => {
+                Self::new(format!("cannot trust the database {url}, or is not trusted"))
+                    .caused_by(error.to_string())
+                    .hint("see the keys database.tls… of `channel-sync config print`, and docs/security.md")
+            }
+            StoreError::MayNotMigrate(_) => Self::new(format!(
+                "may not change the schema in the database {url}"
+            ))
+            .caused_by(error.to_string())
+            .hint("run `channel-sync migrate` as the user that owns the schema, and `run` without --migrate"),
             error if error.sql_state() == Some("42501") => {
                 Self::new(format!("the user of the database {url} may not do this"))
                     .caused_by(error.to_string())

@@ -102,9 +102,11 @@ impl ServiceUrl {
                         "disable" => false,
                         // What the driver calls so encrypts, perhaps, and never looks at who the server is.
                         _ => {
-                            return Err("expected sslmode=verify-full or sslmode=disable: no other verifies \
+                            return Err(
+                                "expected sslmode=verify-full or sslmode=disable: no other verifies \
                                         who the server is"
-                                .to_owned());
+                                    .to_owned(),
+                            );
                         }
                     });
                     continue;
@@ -131,8 +133,7 @@ fn without_sslmode(text: &str) -> String {
     let credentials_end = text.find('@').unwrap_or_default();
     let (front, behind) = text.split_at(credentials_end);
     let Some((path, query)) = behind.split_once('?') else { return text.to_owned() };
-    let kept: Vec<&str> =
-        query.split('&').filter(|parameter| !parameter.starts_with("sslmode=")).collect();
+    let kept: Vec<&str> = query.split('&').filter(|parameter| !parameter.starts_with("sslmode=")).collect();
     let question_mark = if kept.is_empty() { "" } else { "?" };
     format!("{front}{path}{question_mark}{}", kept.join("&"))
 }

@@ -449,7 +449,9 @@ impl Reader {
         let key = format!("{section}.password_file");
         let path = self.file(&key)?;
         let password = if url.is_some_and(ServiceUrl::has_password) {
-            Err(format!("expected no file, as a password stands in {section}.url already; leave one of them out"))
+            Err(format!(
+                "expected no file, as a password stands in {section}.url already; leave one of them out"
+            ))
         } else {
             Secret::read(&path)
         };
@@ -464,7 +466,8 @@ impl Reader {
         let of_file = if tokens.is_empty() {
             secret::tokens(&path).and_then(|text| AccessTokens::from_str(&text))
         } else {
-            Err("expected no file, as http.access_tokens names tokens already; leave one of them out".to_owned())
+            Err("expected no file, as http.access_tokens names tokens already; leave one of them out"
+                .to_owned())
         };
         of_file.map_err(|expected| self.refuse(FILE, expected)).ok()
     }
@@ -627,7 +630,8 @@ fn database_tls(text: &str) -> Result<bool, String> {
     match text {
         "verify-full" => Ok(true),
         "off" => Ok(false),
-        _ => Err("expected \"verify-full\" or \"off\": TLS that does not verify the server is not offered".to_owned()),
+        _ => Err("expected \"verify-full\" or \"off\": TLS that does not verify the server is not offered"
+            .to_owned()),
     }
 }
 

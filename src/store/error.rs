@@ -24,7 +24,9 @@ pub enum StoreError {
         reason: String,
     },
     /// The user may not change the schema (42501).
-    #[error("migrate the database: {0}; expected a user that owns the schema, as deploy/postgres/roles.sql sets up")]
+    #[error(
+        "migrate the database: {0}; expected a user that owns the schema, as deploy/postgres/roles.sql sets up"
+    )]
     MayNotMigrate(String),
     /// The server refused a statement.
     #[error("run {statement}: {}", describe(.source))]

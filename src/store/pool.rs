@@ -126,7 +126,8 @@ impl Store {
     /// # Errors
     /// Where none can be had in time.
     pub async fn session(&self) -> Result<Session, StoreError> {
-        let client = self.pool.get().await.map_err(|error| StoreError::no_session(error, &self.dial.host()))?;
+        let client =
+            self.pool.get().await.map_err(|error| StoreError::no_session(error, &self.dial.host()))?;
         Ok(Session { client, counted: self.counted.clone() })
     }
 
