@@ -109,7 +109,7 @@ fn tls_failure(error: &lapin::Error) -> Option<String> {
 }
 
 /// What the library is to connect to, with what it reads differently put right.
-fn uri(config: &BrokerConfig) -> Result<AMQPUri, BrokerError> {
+pub(super) fn uri(config: &BrokerConfig) -> Result<AMQPUri, BrokerError> {
     // The configuration is checked, so this never happens; the library's own words would show the password.
     let malformed =
         || BrokerError::Lost { action: CONNECT.to_owned(), reason: "broker.url is no URL".to_owned() };

@@ -153,19 +153,26 @@ impl Failure {
         }
     }
 
+    /// The broker does not do what is asked of it.
+    pub(super) fn broker(config: &Config, error: &BrokerError) -> Self {
+        let url = &config.broker.url;
+        match error {
+            BrokerError::Untrusted { .. } => {
+                Self::new(format!("cannot trust the broker {url}, or is not trusted"))
+                    .caused_by(error.to_string())
+                    .hint("see the keys broker.tls… of `channel-sync config print`, and docs/security.md")
+            }
+            error => Self::new(format!("cannot use the broker {url}")).caused_by(error.to_string()),
+        }
+    }
+
     /// The service could not start, or ended by itself.
     pub(super) fn service(config: &Config, error: &anyhow::Error) -> Self {
         if let Some(error) = error.downcast_ref::<StoreError>() {
             return Self::store(config, error);
         }
-        if let Some(error @ BrokerError::Untrusted { .. }) = error.downcast_ref::<BrokerError>() {
-            return Self::new(format!("cannot trust the broker {}, or is not trusted", config.broker.url))
-                .caused_by(error.to_string())
-                .hint("see the keys broker.tls… of `channel-sync config print`, and docs/security.md");
-        }
         if let Some(error) = error.downcast_ref::<BrokerError>() {
-            return Self::new(format!("cannot use the broker {}", config.broker.url))
-                .caused_by(error.to_string());
+            return Self::broker(config, error);
         }
         let mut said = error.to_string();
         let mut failure = Self::new(said.clone());

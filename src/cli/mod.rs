@@ -13,6 +13,7 @@
 //! | `error` | what is said when something cannot be done |
 //! | the others | a command, or several on one subject |
 
+mod broker;
 mod choice;
 mod error;
 mod events;
@@ -141,6 +142,9 @@ Example:
     /// Messages that were not accepted
     #[command(subcommand)]
     Rejected(rejected::RejectedCommand),
+    /// The broker
+    #[command(subcommand)]
+    Broker(broker::BrokerCommand),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -234,6 +238,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Pause(arguments) => block_on(pauses::pause(&config, &arguments))?,
         Command::Resume(arguments) => block_on(pauses::resume(&config, &arguments))?,
         Command::Rejected(command) => block_on(rejected::execute(&config, &command))?,
+        Command::Broker(command) => block_on(broker::execute(&config, &command))?,
         Command::Config(ConfigCommand::Check) => {
             Output::text().line("the configuration is in order").finish()
         }

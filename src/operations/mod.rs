@@ -4,6 +4,7 @@
 //! of a view have the column's name, times are RFC 3339 in UTC. They print nothing and know no flags. What
 //! always holds: a list is never longer than [`LIMIT_MAX`], and says where it goes on.
 
+mod broker_check;
 mod events;
 mod explain;
 mod freshness;
@@ -21,6 +22,7 @@ mod rules;
 mod status;
 mod verify;
 
+pub use broker_check::{BrokerCheck, BrokerCheckError, broker_check};
 pub use events::{EventDetail, EventQuery, EventState, event, events};
 pub use explain::{Archived, Edit, ExplainedUpstream, Explanation, HistoryRow, Reason, explain};
 pub use freshness::{FreshnessQuery, freshness, freshness_summary};

@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod permissions;
+mod roles;
 mod secrets;
 mod tls;
 
