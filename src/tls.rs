@@ -237,6 +237,11 @@ fn meaning(error: &rustls::Error) -> String {
                  expected one of tls_ca_file or, without that, of this system"
                     .to_owned()
             }
+            CertificateError::BadSignature => {
+                "its certificate comes from an authority that is not trusted here, though \
+                 one of the same name is; expected the new certificate of a renewed authority in tls_ca_file"
+                    .to_owned()
+            }
             CertificateError::NotValidForNameContext { expected, presented } => {
                 let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
                 format!(

@@ -221,10 +221,10 @@ async fn the_management_api_is_believed_as_the_broker_is() {
     let target = server("AMQP_MANAGEMENT_URL", 15_672);
     let https = Terminator::before(&target, Protocol::Amqp, &ours.issue("localhost", 2100), None).await;
     let url = format!("https://localhost:{}", https.port());
-    let broker =
-        Terminator::before(&server("AMQP_URL", 5672), Protocol::Amqp, &ours.issue("localhost", 2100), None);
+    let identity = ours.issue("localhost", 2100);
+    let broker = Terminator::before(&server("AMQP_URL", 5672), Protocol::Amqp, &identity, None).await;
     let mut amqps = vhost.tls_url();
-    amqps.set_port(Some(broker.await.port())).unwrap();
+    amqps.set_port(Some(broker.port())).unwrap();
     let trusting = |ca: &str| config(&[("BROKER__URL", amqps.as_str()), ("BROKER__TLS_CA_FILE", ca)]).broker;
     let trusted = trusting(&folder.write("ca.pem", &ours.pem()));
     let check = broker_check(&trusted, Some(&url)).await.unwrap();
