@@ -26,7 +26,8 @@ pub(crate) async fn servers() -> String {
     let given = "select coalesce(string_agg(name || '=' || current_setting(name), ' ' order by name), 'nothing')
                    from pg_settings
                   where source = 'command line'
-                    and name not in ('listen_addresses', 'port', 'unix_socket_directories', 'data_directory')";
+                    and name not in ('listen_addresses', 'port', 'unix_socket_directories', 'data_directory',
+                                     'ssl_ca_file', 'ssl_cert_file', 'ssl_key_file')";
     let given: String = client.query_one(given, &[]).await.unwrap().get(0);
     let kept = "select string_agg(name || '=' || current_setting(name), ' ' order by name)
                   from pg_settings

@@ -201,6 +201,12 @@ async fn a_postgres_that_is_not_trusted() {
         database_says(&database(&[("DATABASE__URL", &at_old), ("DATABASE__TLS_CA_FILE", &other_ca)])).await;
     assert!(said.ends_with("at localhost: its certificate expired at 2021-01-01T00:00:00Z"), "{said}");
 
+    // At the start of the service it is the end, and said with what to look at.
+    let mut process = start(&[("DATABASE__URL", &url), ("DATABASE__TLS_CA_FILE", &other_ca)]);
+    assert_eq!(process.ended().await.code(), Some(1), "{}", process.log());
+    assert!(process.log().contains("error: cannot trust the database postgres://"), "{}", process.log());
+    assert!(process.log().contains("see the keys database.tls…"), "{}", process.log());
+
     let without = by_tls(own.url(), Some(postgres_without_tls().await));
     let store =
         Store::new(&database(&[("DATABASE__URL", &without), ("DATABASE__TLS_CA_FILE", &ca)])).unwrap();

@@ -1,6 +1,6 @@
 //! Certificates made in the test, and the other end of TLS where a test needs one that no real server is.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -23,7 +23,7 @@ impl Folder {
     pub fn create() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("folder-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let path = std::env::temp_dir().join(format!("channel-sync-{name}"));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
