@@ -20,7 +20,7 @@ rabbitmq_url() {
 
 # The private broker over TLS: its certificate is for localhost.
 rabbitmq_tls_url() {
-    printf 'amqps://guest:guest@localhost:%s/%s\n' "$(port amqps)" "${1:-%2f}"
+    printf 'amqps://guest:guest@localhost:%s/%%2f\n' "$(port amqps)"
 }
 
 rabbitmq_management_url() {
