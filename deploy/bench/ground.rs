@@ -23,7 +23,8 @@ const STUCK: Duration = Duration::from_secs(120);
 pub(crate) async fn servers() -> String {
     let client = admin_client().await;
     let postgres: String = client.query_one("show server_version", &[]).await.unwrap().get(0);
-    let given = "select coalesce(string_agg(name || '=' || current_setting(name), ' ' order by name), 'nothing')
+    let given =
+        "select coalesce(string_agg(name || '=' || current_setting(name), ' ' order by name), 'nothing')
                    from pg_settings
                   where source = 'command line'
                     and name not in ('listen_addresses', 'port', 'unix_socket_directories', 'data_directory',

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use channel_sync::config::Config;
 
+use support::database::admin_client;
 use support::process::Process;
 
 /// The configuration of these variables, without the prefix that all names but the URLs' have.
@@ -31,6 +32,17 @@ fn start(variables: &[(&str, &str)]) -> Process {
 
 fn long(name: &str) -> String {
     format!("CHANNEL_SYNC__{name}")
+}
+
+/// Makes a user of Postgres that really has to say its password, with these attributes.
+async fn create_role_with_password(name: &str, password: &str, attributes: &str) {
+    let statements = format!(
+        "do $$ begin create role password_only;
+               exception when duplicate_object or unique_violation then null; end $$;
+         drop role if exists {name};
+         create role {name} login {attributes} password '{password}' in role password_only"
+    );
+    admin_client().await.batch_execute(&statements).await.unwrap();
 }
 
 /// A file among the certificates of the private servers.

@@ -12,7 +12,7 @@ use crate::support::certificates::Folder;
 use crate::support::database::{Database, admin_client};
 use crate::support::events::{edit, partnership};
 use crate::support::platform::lines;
-use crate::{long, start};
+use crate::{create_role_with_password, long, start};
 
 /// The passwords of broker and database, a wrong one, a token, the value of a setting: none is the end of another.
 const BROKER: &str = "sesame-broker-7f3a";
@@ -67,13 +67,7 @@ async fn nothing_that_is_said_holds_a_secret() {
     let (own, vhost, folder) = (Database::create().await, Vhost::create().await, Folder::create());
     // Users of this test's own, with passwords that are really asked for.
     let user = format!("secrets_{}", std::process::id());
-    let admin = admin_client().await;
-    let role = format!(
-        "do $$ begin create role password_only; exception when duplicate_object then null; end $$;
-         drop role if exists {user};
-         create role {user} login superuser password '{DATABASE}' in role password_only"
-    );
-    admin.batch_execute(&role).await.unwrap();
+    create_role_with_password(&user, DATABASE, "superuser").await;
     vhost.permit(&user, Some(BROKER), [".*", ".*", ".*"]).await;
     let (amqp, postgres) = (for_user(vhost.url(), &user), for_user(own.url(), &user));
     let tokens = AccessToken::entry("ada", Role::Operator, TOKEN);
@@ -199,5 +193,5 @@ async fn nothing_that_is_said_holds_a_secret() {
     vhost.remove().await;
     drop(client);
     drop(own);
-    admin.batch_execute(&format!("drop role {user}")).await.unwrap();
+    admin_client().await.batch_execute(&format!("drop role {user}")).await.unwrap();
 }

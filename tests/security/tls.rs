@@ -13,7 +13,7 @@ use crate::support::database::{Database, admin_client};
 use crate::support::events::edit;
 use crate::support::platform::lines;
 use crate::support::proxy::{Fault, Proxy, server};
-use crate::{config, server_file, start};
+use crate::{config, create_role_with_password, server_file, start};
 
 /// What is said of the host `localhost` by an attempt with this configuration.
 async fn broker_says(config: &BrokerConfig) -> String {
@@ -173,6 +173,30 @@ async fn the_postgres_that_is_trusted() {
     let by_key =
         [("DATABASE__URL", plain.as_str()), ("DATABASE__TLS", "verify-full"), ("DATABASE__TLS_CA_FILE", &ca)];
     Store::new(&database(&by_key)).unwrap().migrate().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_from_a_file_bound_to_the_channel() {
+    let (own, folder, ca) = (Database::create().await, Folder::create(), server_file("ca.pem"));
+    let user = format!("channel_binding_{}", std::process::id());
+    create_role_with_password(&user, "pass word", "").await;
+    let mut url = url::Url::parse(&by_tls(own.url(), None)).unwrap();
+    url.set_username(&user).unwrap();
+    // So that nobody in between can pass the login on.
+    url.query_pairs_mut().append_pair("channel_binding", "require");
+    let password = folder.write("password", "pass word\n");
+    let variables = [
+        ("DATABASE__URL", url.as_str()),
+        ("DATABASE__PASSWORD_FILE", password.as_str()),
+        ("DATABASE__TLS_CA_FILE", ca.as_str()),
+    ];
+    Store::new(&database(&variables)).unwrap().ping().await.unwrap();
+    let wrong = folder.write("password", "password\n");
+    let error = Store::new(&database(&[variables[0], ("DATABASE__PASSWORD_FILE", &wrong), variables[2]]));
+    let error = error.unwrap().ping().await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused(_)) && !error.is_transient(), "{error:?}");
+    drop(own);
+    admin_client().await.batch_execute(&format!("drop role {user}")).await.unwrap();
 }
 
 #[tokio::test]
