@@ -2,7 +2,8 @@
 //!
 //! Parses arguments, calls one operation, prints what it returns. What always holds: results go to stdout,
 //! everything else to stderr; exit code 0 means done, 1 that it could not be done, 2 wrong usage or
-//! configuration, 3 that `verify` has found drift, or `broker check` what is wrong; `--json` prints the operation's structs as they are; nothing a message or a setting holds
+//! configuration, 3 that `verify` or `broker check` found something wrong; `--json` prints the operation's structs as
+//! they are; nothing a message or a setting holds
 //! can control the terminal.
 //!
 //! | module | does |
@@ -67,7 +68,7 @@ const STYLES: Styles = Styles::styled()
 Configuration: built-in defaults, then the file of --config or CHANNEL_SYNC_CONFIG, then the environment.
 AMQP_URL and DATABASE_URL say where RabbitMQ and Postgres are. `channel-sync config print` shows all keys.
 
-Exit codes: 0 done, 1 it could not be done, 2 wrong usage or configuration, 3 verify has found drift, or broker check what is wrong.
+Exit codes: 0 done, 1 it could not be done, 2 wrong usage or configuration, 3 verify or broker check found something wrong.
 
 Examples:
   channel-sync run --migrate           migrate the database, then serve
