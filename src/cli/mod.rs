@@ -3,8 +3,7 @@
 //! Parses arguments, calls one operation, prints what it returns. What always holds: results go to stdout,
 //! everything else to stderr; exit code 0 means done, 1 that it could not be done, 2 wrong usage or
 //! configuration, 3 that `verify` or `broker check` found something wrong; `--json` prints the operation's structs as
-//! they are; nothing a message or a setting holds
-//! can control the terminal.
+//! they are; nothing a message or a setting holds can control the terminal.
 //!
 //! | module | does |
 //! |---|---|
