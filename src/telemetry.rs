@@ -2,12 +2,19 @@
 //!
 //! Records of dependencies that log by the crate `log` come along. Nothing else in the program knows how
 //! records are written; everybody writes them with `tracing`.
+//!
+//! What always holds: no secret and no value of a setting is written. This program's own records have none. The
+//! libraries for AMQP and Postgres, and what is below them, put frames, passwords and the parameters of statements
+//! into their records of the levels debug and trace: these are never written, whatever the filter says.
 
 use std::io::IsTerminal;
 
-use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
@@ -32,9 +39,34 @@ where
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer);
     match config.format {
-        LogFormat::Text => Box::new(builder.finish()),
-        LogFormat::Json => Box::new(builder.json().with_current_span(false).with_span_list(true).finish()),
+        LogFormat::Text => Box::new(builder.finish().with(discreet())),
+        LogFormat::Json => {
+            let builder = builder.json().with_current_span(false).with_span_list(true);
+            Box::new(builder.finish().with(discreet()))
+        }
     }
+}
+
+/// What the names of modules begin with that handle secrets and values, and are none of ours.
+const TALKATIVE: [&str; 10] = [
+    "lapin",
+    "amq_protocol",
+    "tcp_stream",
+    "async_rs",
+    "tokio_postgres",
+    "postgres",
+    "deadpool",
+    "refinery",
+    "rustls",
+    "hyper",
+];
+
+/// Lets through what may be written: of talkative modules, nothing below the level info.
+fn discreet() -> FilterFn {
+    FilterFn::new(|metadata: &Metadata<'_>| {
+        *metadata.level() <= LevelFilter::INFO
+            || !TALKATIVE.iter().any(|module| metadata.target().starts_with(module))
+    })
 }
 
 #[cfg(test)]
@@ -95,6 +127,22 @@ mod tests {
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains("trace_id=\"t-1\"") && text.contains("stored letters=3"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn libraries_that_handle_secrets_are_never_asked_for_detail() {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let filter = "trace,tokio_postgres::query=trace,lapin=trace".to_owned();
+        let config = LogConfig { format: LogFormat::Text, filter };
+        tracing::subscriber::with_default(subscriber(&config, false, move || writer.clone()), || {
+            tracing::trace!(target: "lapin::io_loop", "sesame");
+            tracing::debug!(target: "tokio_postgres::query", "sesame");
+            tracing::info!(target: "tokio_postgres::connection", "a notice");
+            tracing::trace!("ours");
+        });
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("sesame") && text.contains("a notice") && text.contains("ours"), "{text}");
     }
 
     #[test]

@@ -23,10 +23,12 @@ const STUCK: Duration = Duration::from_secs(120);
 pub(crate) async fn servers() -> String {
     let client = admin_client().await;
     let postgres: String = client.query_one("show server_version", &[]).await.unwrap().get(0);
-    let given = "select coalesce(string_agg(name || '=' || current_setting(name), ' ' order by name), 'nothing')
+    let given =
+        "select coalesce(string_agg(name || '=' || current_setting(name), ' ' order by name), 'nothing')
                    from pg_settings
                   where source = 'command line'
-                    and name not in ('listen_addresses', 'port', 'unix_socket_directories', 'data_directory')";
+                    and name not in ('listen_addresses', 'port', 'unix_socket_directories', 'data_directory',
+                                     'ssl_ca_file', 'ssl_cert_file', 'ssl_key_file')";
     let given: String = client.query_one(given, &[]).await.unwrap().get(0);
     let kept = "select string_agg(name || '=' || current_setting(name), ' ' order by name)
                   from pg_settings

@@ -1,8 +1,10 @@
 # shellcheck shell=bash
 # The private PostgreSQL of deploy/dev. Sourced by it.
 # Stock settings, fsync included, but for the address, the port and the number of connections.
-# It listens on 127.0.0.1 only, trusts whoever connects there, and has no Unix socket.
-# Needs process.sh.
+# It listens on 127.0.0.1 only, trusts whoever connects there, and has no Unix socket. It takes TLS as well.
+# For tests of what is refused: the database cert_only takes nothing but TLS with a client's certificate, and
+# members of the role password_only need their password.
+# Needs process.sh and tls.sh.
 # shellcheck disable=SC2154 # $dev and $first_port, from deploy/dev
 
 # postgres_bin: the folder of the server programs: those that made our data, or else the newest;
@@ -42,7 +44,6 @@ postgres_create_cluster() {
         log_tail initdb
         die "initdb failed"
     fi
-    printf 'host all all 127.0.0.1/32 trust\n' >"$folder/data.new/pg_hba.conf"
     mv "$folder/data.new" "$folder/data"
 }
 
@@ -61,10 +62,20 @@ postgres_start() {
     # Nobody works in the folder any more, whatever this file says of a server that was killed.
     rm -f "$folder/data/postmaster.pid"
     choose_port postgres $((first_port + 432))
+    tls_install "$user" "$folder"
+    # A role and a database for what must not be trusted: with a password, or with a certificate.
+    cat >"$folder/data/pg_hba.conf" <<-END
+		hostssl cert_only all 127.0.0.1/32 cert
+		host cert_only all 127.0.0.1/32 reject
+		host all +password_only 127.0.0.1/32 scram-sha-256
+		host all all 127.0.0.1/32 trust
+	END
     say "starting PostgreSQL on 127.0.0.1:$(port postgres)"
     launch postgres "$user" "$folder" "$bin/postgres" -D "$folder/data" \
         -c listen_addresses=127.0.0.1 -c port="$(port postgres)" \
-        -c unix_socket_directories= -c max_connections=300
+        -c unix_socket_directories= -c max_connections=300 \
+        -c ssl=on -c ssl_ca_file="$folder/ca.pem" \
+        -c ssl_cert_file="$folder/server.pem" -c ssl_key_file="$folder/server-key.pem"
 }
 
 postgres_answers() {

@@ -2,7 +2,7 @@
 # The private RabbitMQ of deploy/dev, with the epmd (Erlang's name server) that it needs. Sourced.
 # Node name, ports, cookie and all folders are its own; everything listens on 127.0.0.1 only.
 # Speaks to the broker over HTTP by itself: a fresh Debian has no curl, and rabbitmqctl takes
-# seconds for each call. Needs process.sh.
+# seconds for each call. Needs process.sh and tls.sh.
 # shellcheck disable=SC2154 # $dev, $checkout and $first_port, from deploy/dev
 
 # rabbitmq_server: the start script of the newest version here; fails if there is none.
@@ -18,6 +18,11 @@ rabbitmq_url() {
     printf 'amqp://guest:guest@127.0.0.1:%s/%s\n' "$(port amqp)" "${1:-%2f}"
 }
 
+# The private broker over TLS: its certificate is for localhost.
+rabbitmq_tls_url() {
+    printf 'amqps://guest:guest@localhost:%s/%%2f\n' "$(port amqps)"
+}
+
 rabbitmq_management_url() {
     printf 'http://guest:guest@127.0.0.1:%s\n' "$(port management)"
 }
@@ -29,9 +34,20 @@ rabbitmq_configure() {
     mkdir -p "$folder"/{home,mnesia,log,config}
     : >"$folder/rabbitmq-env.conf"
     printf '[].\n' >"$folder/advanced.config"
-    printf '[rabbitmq_management].\n' >"$folder/enabled_plugins"
+    printf '[rabbitmq_management,rabbitmq_auth_mechanism_ssl].\n' >"$folder/enabled_plugins"
+    tls_install "$user" "$folder"
     cat >"$folder/rabbitmq.conf" <<-END
 		listeners.tcp.1 = 127.0.0.1:$(port amqp)
+		listeners.ssl.1 = 127.0.0.1:$(port amqps)
+		ssl_options.cacertfile = $folder/ca.pem
+		ssl_options.certfile = $folder/server.pem
+		ssl_options.keyfile = $folder/server-key.pem
+		ssl_options.verify = verify_peer
+		ssl_options.fail_if_no_peer_cert = false
+		auth_mechanisms.1 = PLAIN
+		auth_mechanisms.2 = AMQPLAIN
+		auth_mechanisms.3 = EXTERNAL
+		ssl_cert_login_from = common_name
 		management.tcp.ip = 127.0.0.1
 		management.tcp.port = $(port management)
 		disk_free_limit.absolute = 50MB
@@ -63,6 +79,7 @@ rabbitmq_start() {
     folder=$(server_folder rabbitmq "$user")
     rabbitmq_stop || die "cannot start RabbitMQ next to an old one"
     choose_port amqp $((first_port + 672))
+    choose_port amqps $((first_port + 671))
     choose_port management $((first_port + 673))
     choose_port distribution $((first_port + 674))
     choose_port epmd $((first_port + 675))

@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lapin::tcp::OwnedTLSConfig;
-use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::tcp::RustlsConnector;
+use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind};
 
 use super::error::{BrokerError, codes, reason, reply_code};
 use super::silence::LastHeard;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerAuth, BrokerConfig};
+use crate::tls;
 
 const CONNECT: &str = "connect to the broker";
 
@@ -36,7 +37,11 @@ pub(super) struct Wire {
 /// The attempt takes at most `connect_timeout`, and may be dropped at any time: it leaves nothing behind.
 pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire, BrokerError> {
     let uri = uri(config)?;
-    let (user, vhost) = (uri.authority.userinfo.username.clone(), uri.vhost.clone());
+    let user = match config.auth {
+        BrokerAuth::Plain => uri.authority.userinfo.username.clone(),
+        BrokerAuth::External => "of the client certificate".to_owned(),
+    };
+    let (host, vhost) = (uri.authority.host.clone(), uri.vhost.clone());
     let lost = |reason: String| BrokerError::Lost { action: CONNECT.to_owned(), reason };
     let last_heard = LastHeard::now();
     let runtime = last_heard.runtime();
@@ -49,6 +54,7 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
     let timeout = config.connect_timeout;
     let dialled = socket.handle();
     let listening = last_heard.clone();
+    let tls = config.tls.as_ref().map(|tls| RustlsConnector::from(Arc::clone(tls.config())));
     // Runs on the library's thread: what it waits for must end by itself.
     let dial = async move |uri: AMQPUri, _| {
         let dialling = async {
@@ -58,11 +64,9 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
             let stream = listening.connect(&addresses).await?;
             dialled.open(stream.socket().as_fd().try_clone_to_owned()?.into())?;
             let stream = AsyncTcpStream::Plain(stream);
-            match uri.scheme {
-                AMQPScheme::AMQP => Ok(stream),
-                AMQPScheme::AMQPS => {
-                    stream.into_tls(&authority.host, OwnedTLSConfig::default().as_ref()).await
-                }
+            match &tls {
+                None => Ok(stream),
+                Some(tls) => stream.into_rustls(tls, &authority.host).await,
             }
         };
         match tokio::time::timeout(timeout, dialling).await {
@@ -75,7 +79,10 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
         (Some(codes::ACCESS_REFUSED | codes::NOT_ALLOWED), _) | (_, ErrorKind::InvalidProtocolVersion(_)) => {
             BrokerError::Refused { user, vhost, reason: reason(&error) }
         }
-        _ => lost(reason(&error)),
+        _ => match tls_failure(&error) {
+            Some(reason) => BrokerError::Untrusted { host, reason },
+            None => lost(reason(&error)),
+        },
     };
     match tokio::time::timeout(timeout, attempt).await {
         Ok(Ok(connection)) => {
@@ -93,8 +100,16 @@ fn silence_max(heartbeat: Duration) -> Duration {
     heartbeat * 2 - heartbeat / 10
 }
 
+/// What it is about TLS that went wrong, where that is what did.
+fn tls_failure(error: &lapin::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::IOError(error) => tls::failure(&**error),
+        _ => tls::failure(error),
+    }
+}
+
 /// What the library is to connect to, with what it reads differently put right.
-fn uri(config: &BrokerConfig) -> Result<AMQPUri, BrokerError> {
+pub(super) fn uri(config: &BrokerConfig) -> Result<AMQPUri, BrokerError> {
     // The configuration is checked, so this never happens; the library's own words would show the password.
     let malformed =
         || BrokerError::Lost { action: CONNECT.to_owned(), reason: "broker.url is no URL".to_owned() };
@@ -109,6 +124,15 @@ fn uri(config: &BrokerConfig) -> Result<AMQPUri, BrokerError> {
     if uri.vhost.is_empty() {
         uri.vhost = "/".to_owned();
     }
+    if let Some(password) = &config.password {
+        password.expose().clone_into(&mut uri.authority.userinfo.password);
+    }
+    // The library does not export the type, but knows the names.
+    let mechanism = match config.auth {
+        BrokerAuth::Plain => "plain",
+        BrokerAuth::External => "external",
+    };
+    uri.query.auth_mechanism = mechanism.parse().ok();
     uri.query.heartbeat = Some(u16::try_from(config.heartbeat.as_secs()).unwrap_or(u16::MAX));
     Ok(uri)
 }

@@ -54,6 +54,15 @@ pub enum BrokerError {
         /// Why, in the broker's words.
         reason: String,
     },
+    /// One side does not accept the other's certificate, or there is no TLS where there should be. Permanent, as far
+    /// as can be known: somebody has to renew a certificate or to change the configuration.
+    #[error("connect to the broker at {host}: {reason}")]
+    Untrusted {
+        /// The host, as the URL names it.
+        host: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The user may not do this. Permanent.
     #[error("{action}: the broker does not permit it: {reason}")]
     Forbidden {
@@ -131,6 +140,7 @@ impl BrokerError {
             | Self::Ended { .. }
             | Self::Stale => true,
             Self::Refused { .. }
+            | Self::Untrusted { .. }
             | Self::Forbidden { .. }
             | Self::Conflict { .. }
             | Self::Missing { .. }

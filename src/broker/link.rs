@@ -180,7 +180,12 @@ impl Link {
         let pause = self.delays.next_delay();
         self.attempt_at = Some(Instant::now() + pause);
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(%error, attempt = self.attempt, pause_ms, "the link to the broker is down");
+        if error.is_transient() {
+            tracing::warn!(%error, attempt = self.attempt, pause_ms, "the link to the broker is down");
+        } else {
+            // It was up before, so it is tried again; but it takes somebody to put it right.
+            tracing::error!(%error, attempt = self.attempt, pause_ms, "the link to the broker is down");
+        }
         let last_error = Some(error.to_string());
         self.state.send_replace(LinkState::Connecting { attempt: self.attempt + 1, last_error });
     }

@@ -18,23 +18,28 @@
 //! | [`topology`] | the names of exchanges and queues, and their declaration |
 //! | [`consume`] | one generation: deliveries in batches, acknowledged together |
 //! | `depth` | how long a queue is |
+//! | `check`, `management` | whether a broker that was declared by hand is as it should be; what AMQP cannot tell |
 //! | [`link`] | the generations one after the other, and what state the link is in |
 //! | [`publish`] | publishing with confirms |
 //! | `connection`, `silence` | one connection, and when the broker was last heard on it |
 
+mod check;
 mod connection;
 pub mod consume;
 mod depth;
 mod error;
 pub mod link;
+mod management;
 mod message;
 pub mod publish;
 mod silence;
 pub mod topology;
 
+pub use check::{CheckState, Finding, check};
 pub use consume::{Consumer, Delivery, Receipt};
 pub use depth::{Depth, depth};
 pub use error::{BrokerError, Refusal};
 pub use link::{Link, LinkState};
+pub use management::Management;
 pub use publish::Publisher;
 pub use topology::Topology;

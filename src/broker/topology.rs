@@ -34,52 +34,92 @@ impl Topology {
     /// # Errors
     /// [`BrokerError::Conflict`] where something is there with other arguments, which closes the channel.
     pub(super) async fn declare(&self, channel: &Channel) -> Result<(), BrokerError> {
-        let quorum = ("x-queue-type", AMQPValue::LongString("quorum".into()));
-        let single = ("x-single-active-consumer", AMQPValue::Boolean(true));
-        self.declare_exchange(channel, &self.dead_letter, ExchangeKind::Fanout).await?;
-        self.declare_queue(channel, &self.dead_letter, [quorum.clone()], &[""]).await?;
-        self.declare_exchange(channel, &self.events, ExchangeKind::Topic).await?;
-        self.declare_queue(channel, &self.events, [quorum, single], &ROUTING_PATTERNS).await
+        let [events, dead_letter] = self.exchanges();
+        let [events_queue, dead_letter_queue] = self.queues();
+        declare_exchange(channel, &dead_letter).await?;
+        declare_queue(channel, &dead_letter_queue).await?;
+        declare_exchange(channel, &events).await?;
+        declare_queue(channel, &events_queue).await
     }
 
-    async fn declare_exchange(
-        &self,
-        channel: &Channel,
-        name: &str,
-        kind: ExchangeKind,
-    ) -> Result<(), BrokerError> {
-        let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        channel
-            .exchange_declare(name.into(), kind, options, FieldTable::default())
-            .await
-            .map_err(|error| declaration_error(format!("exchange {name}"), &error))
+    /// The exchanges.
+    pub(super) fn exchanges(&self) -> [Exchange<'_>; 2] {
+        [
+            Exchange { name: &self.events, kind: ExchangeKind::Topic },
+            Exchange { name: &self.dead_letter, kind: ExchangeKind::Fanout },
+        ]
     }
 
-    /// Declares a queue and binds it to the exchange of the same name.
-    async fn declare_queue<const N: usize>(
-        &self,
-        channel: &Channel,
-        name: &str,
-        arguments: [(&str, AMQPValue); N],
-        patterns: &[&str],
-    ) -> Result<(), BrokerError> {
+    /// The queues; each is bound to the exchange of the same name.
+    pub(super) fn queues(&self) -> [Queue<'_>; 2] {
+        [
+            Queue { name: &self.events, single_active_consumer: true, patterns: &ROUTING_PATTERNS },
+            Queue { name: &self.dead_letter, single_active_consumer: false, patterns: &[""] },
+        ]
+    }
+}
+
+/// A durable exchange without arguments.
+pub(super) struct Exchange<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: ExchangeKind,
+}
+
+impl Exchange<'_> {
+    /// The type, as the broker calls it.
+    pub(super) fn type_name(&self) -> &str {
+        match &self.kind {
+            ExchangeKind::Fanout => "fanout",
+            ExchangeKind::Topic => "topic",
+            ExchangeKind::Direct => "direct",
+            ExchangeKind::Headers => "headers",
+            ExchangeKind::Custom(name) => name,
+        }
+    }
+}
+
+/// A durable quorum queue.
+pub(super) struct Queue<'a> {
+    pub(super) name: &'a str,
+    pub(super) single_active_consumer: bool,
+    /// What it is bound with.
+    pub(super) patterns: &'a [&'a str],
+}
+
+impl Queue<'_> {
+    pub(super) fn arguments(&self) -> FieldTable {
         let mut table = FieldTable::default();
-        for (argument, value) in arguments {
-            table.insert(argument.into(), value);
+        table.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        if self.single_active_consumer {
+            table.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
         }
-        channel
-            .queue_declare(name.into(), QueueDeclareOptions::durable(), table)
-            .await
-            .map_err(|error| declaration_error(format!("queue {name}"), &error))?;
-        for pattern in patterns {
-            let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
-            channel
-                .queue_bind(name.into(), name.into(), (*pattern).into(), options, arguments)
-                .await
-                .map_err(|error| BrokerError::of(&format!("bind the queue {name}"), &error))?;
-        }
-        Ok(())
+        table
     }
+}
+
+async fn declare_exchange(channel: &Channel, exchange: &Exchange<'_>) -> Result<(), BrokerError> {
+    let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    channel
+        .exchange_declare(exchange.name.into(), exchange.kind.clone(), options, FieldTable::default())
+        .await
+        .map_err(|error| declaration_error(format!("exchange {}", exchange.name), &error))
+}
+
+/// Declares a queue and binds it to the exchange of the same name.
+async fn declare_queue(channel: &Channel, queue: &Queue<'_>) -> Result<(), BrokerError> {
+    let name = queue.name;
+    channel
+        .queue_declare(name.into(), QueueDeclareOptions::durable(), queue.arguments())
+        .await
+        .map_err(|error| declaration_error(format!("queue {name}"), &error))?;
+    for pattern in queue.patterns {
+        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        channel
+            .queue_bind(name.into(), name.into(), (*pattern).into(), options, arguments)
+            .await
+            .map_err(|error| BrokerError::of(&format!("bind the queue {name}"), &error))?;
+    }
+    Ok(())
 }
 
 fn declaration_error(object: String, error: &lapin::Error) -> BrokerError {

@@ -79,6 +79,21 @@ impl Failure {
             StoreError::Refused(reason) => Self::new(format!("cannot log in to the database {url}"))
                 .caused_by(reason)
                 .hint("see that user, password and database of DATABASE_URL or database.url are right"),
+            StoreError::Untrusted { .. } => {
+                Self::new(format!("cannot trust the database {url}, or is not trusted"))
+                    .caused_by(error.to_string())
+                    .hint("see the keys database.tls… of `channel-sync config print`, and docs/security.md")
+            }
+            StoreError::MayNotMigrate(_) => Self::new(format!(
+                "may not change the schema in the database {url}"
+            ))
+            .caused_by(error.to_string())
+            .hint("run `channel-sync migrate` as the user that owns the schema, and `run` without --migrate"),
+            error if error.sql_state() == Some("42501") => {
+                Self::new(format!("the user of the database {url} may not do this"))
+                    .caused_by(error.to_string())
+                    .hint("see deploy/postgres/roles.sql for what each role may")
+            }
             // No schema, table, column or type of this name.
             error if matches!(error.sql_state(), Some("3F000" | "42P01" | "42703" | "42704")) => {
                 Self::new(format!("the database {url} lacks what this version of channel-sync needs"))
@@ -143,15 +158,28 @@ impl Failure {
         }
     }
 
+    /// The broker does not do what is asked of it.
+    pub(super) fn broker(config: &Config, error: &BrokerError) -> Self {
+        let url = &config.broker.url;
+        match error {
+            BrokerError::Untrusted { .. } => {
+                Self::new(format!("cannot trust the broker {url}, or is not trusted"))
+                    .caused_by(error.to_string())
+                    .hint("see the keys broker.tls… of `channel-sync config print`, and docs/security.md")
+            }
+            error => Self::new(format!("cannot use the broker {url}"))
+                .caused_by(error.to_string())
+                .hint(BROKER_HINT),
+        }
+    }
+
     /// The service could not start, or ended by itself.
     pub(super) fn service(config: &Config, error: &anyhow::Error) -> Self {
         if let Some(error) = error.downcast_ref::<StoreError>() {
             return Self::store(config, error);
         }
         if let Some(error) = error.downcast_ref::<BrokerError>() {
-            return Self::new(format!("cannot use the broker {}", config.broker.url))
-                .caused_by(error.to_string())
-                .hint(BROKER_HINT);
+            return Self::broker(config, error);
         }
         let mut said = error.to_string();
         let mut failure = Self::new(said.clone());

@@ -2,8 +2,8 @@
 //!
 //! Parses arguments, calls one operation, prints what it returns. What always holds: results go to stdout,
 //! everything else to stderr; exit code 0 means done, 1 that it could not be done, 2 wrong usage or
-//! configuration, 3 that `verify` has found drift; `--json` prints the operation's structs as they are; nothing a message or a setting holds
-//! can control the terminal.
+//! configuration, 3 that `verify` or `broker check` found something wrong; `--json` prints the operation's structs as
+//! they are; nothing a message or a setting holds can control the terminal.
 //!
 //! | module | does |
 //! |---|---|
@@ -15,6 +15,7 @@
 //! | the others | a command, or several on one subject |
 
 mod actions;
+mod broker;
 mod choice;
 mod error;
 mod events;
@@ -75,7 +76,7 @@ AMQP_URL and DATABASE_URL say where RabbitMQ and Postgres are. `channel-sync con
 Results go to stdout, everything else to stderr. --json prints whole values, which tables cut on a terminal.
 Colours are for terminals; NO_COLOR turns them off, CLICOLOR_FORCE=1 on, --color decides.
 
-Exit codes: 0 done, 1 it could not be done, 2 wrong usage or configuration, 3 verify has found drift.
+Exit codes: 0 done, 1 it could not be done, 2 wrong usage or configuration, 3 verify or broker check found something wrong.
 
 Examples:
   channel-sync run --migrate           migrate the database, then serve
@@ -179,6 +180,9 @@ Examples:
   channel-sync rejected replay --code unknown-category --reason 'it is in the catalogue' --dry-run"
     )]
     Rejected(rejected::RejectedCommand),
+    /// The broker
+    #[command(subcommand)]
+    Broker(broker::BrokerCommand),
     /// What operators did
     #[command(subcommand)]
     Actions(actions::ActionsCommand),
@@ -301,6 +305,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Pause(arguments) => block_on(pauses::pause(&config, &arguments))?,
         Command::Resume(arguments) => block_on(pauses::resume(&config, &arguments))?,
         Command::Rejected(command) => block_on(rejected::execute(&config, &command))?,
+        Command::Broker(command) => block_on(broker::execute(&config, &command))?,
         Command::Actions(command) => block_on(actions::execute(&config, &command))?,
         // Done before any configuration is read.
         Command::Completions(_) | Command::Manual(_) | Command::Token(_) => Ok(()),

@@ -313,9 +313,9 @@ fn cell(content: Content, cut: bool) -> Cell {
 
 fn colour(state: &str) -> Option<Color> {
     match state {
-        "succeeded" | "done" => Some(Color::Green),
-        "failed" | "rejected" => Some(Color::Red),
-        "retrying" | "syncing" | "locked" | "running" => Some(Color::Yellow),
+        "succeeded" | "done" | "right" => Some(Color::Green),
+        "failed" | "rejected" | "wrong" => Some(Color::Red),
+        "retrying" | "syncing" | "locked" | "running" | "advice" => Some(Color::Yellow),
         "ignored" | "superseded" | "discarded" | "replayed" | "cancelled" | "refused" | "off" | "ended" => {
             Some(Color::DarkGrey)
         }

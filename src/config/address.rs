@@ -10,12 +10,29 @@ use std::net::SocketAddr;
 ///
 /// `Display` and `Debug` hide the password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ServiceUrl(String);
+pub struct ServiceUrl {
+    /// As it was given, but for what is said of TLS in a parameter.
+    text: String,
+    /// Whether it says that TLS is to be used, or not.
+    tls: Option<bool>,
+}
 
 impl ServiceUrl {
     /// The URL whole, with its password: for connecting, never for showing.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether the URL says that TLS is to be used; none where it says nothing of it.
+    pub(super) fn tls(&self) -> Option<bool> {
+        self.tls
+    }
+
+    /// Whether a password stands in it.
+    pub(super) fn has_password(&self) -> bool {
+        let rest = self.text.split_once("://").map_or("", |(_, rest)| rest);
+        let in_front = rest.split_once('@').is_some_and(|(user, _)| user.contains(':'));
+        in_front || parameters(rest).any(|(name, _)| name == "password")
     }
 
     /// Checks an AMQP URL.
@@ -48,10 +65,11 @@ impl ServiceUrl {
                 return Err(format!("{expected}: what follows a % are two hexadecimal digits of UTF-8"));
             }
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self { text: text.to_owned(), tls: Some(url.scheme() == "amqps") })
     }
 
-    /// Checks a Postgres URL. Several hosts, hosts left out and parameters are the driver's to judge.
+    /// Checks a Postgres URL. Several hosts, hosts left out and most parameters are the driver's to judge; what is
+    /// said of TLS is not, since the driver knows no way to verify a server.
     ///
     /// # Errors
     /// What was expected instead, as a clause.
@@ -75,19 +93,60 @@ impl ServiceUrl {
         if text.contains(char::is_whitespace) {
             return Err(format!("{expected}: white space is written %20"));
         }
-        Ok(Self(text.to_owned()))
+        let mut tls = None;
+        for (name, value) in parameters(rest) {
+            let key = match name {
+                "sslmode" => {
+                    tls = Some(match value {
+                        "verify-full" => true,
+                        "disable" => false,
+                        // What the driver calls so encrypts, perhaps, and never looks at who the server is.
+                        _ => {
+                            return Err(
+                                "expected sslmode=verify-full or sslmode=disable: no other verifies \
+                                        who the server is"
+                                    .to_owned(),
+                            );
+                        }
+                    });
+                    continue;
+                }
+                "sslrootcert" => "database.tls_ca_file",
+                "sslcert" => "database.tls_certificate_file",
+                "sslkey" => "database.tls_key_file",
+                _ => continue,
+            };
+            return Err(format!("expected no {name} here: it is {key}"));
+        }
+        Ok(Self { text: if tls.is_some() { without_sslmode(text) } else { text.to_owned() }, tls })
     }
+}
+
+/// The parameters of a URL, from what follows `://`: what stands behind the `?` that stands behind the password.
+fn parameters(rest: &str) -> impl Iterator<Item = (&str, &str)> {
+    let behind_user = rest.split_once('@').map_or(rest, |(_, behind)| behind);
+    let query = behind_user.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').filter_map(|parameter| parameter.split_once('='))
+}
+
+fn without_sslmode(text: &str) -> String {
+    let credentials_end = text.find('@').unwrap_or_default();
+    let (front, behind) = text.split_at(credentials_end);
+    let Some((path, query)) = behind.split_once('?') else { return text.to_owned() };
+    let kept: Vec<&str> = query.split('&').filter(|parameter| !parameter.starts_with("sslmode=")).collect();
+    let question_mark = if kept.is_empty() { "" } else { "?" };
+    format!("{front}{path}{question_mark}{}", kept.join("&"))
 }
 
 impl fmt::Display for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redact(&self.0))
+        f.write_str(&redact(&self.text))
     }
 }
 
 impl fmt::Debug for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", redact(&self.0))
+        write!(f, "{:?}", redact(&self.text))
     }
 }
 

@@ -21,6 +21,9 @@ const PREFIX: &str = "CHANNEL_SYNC__";
 /// Short names for keys, from the contract; the long name of the key wins over them.
 const SHORT_NAMES: [(&str, &str); 2] = [("AMQP_URL", "broker.url"), ("DATABASE_URL", "database.url")];
 
+/// Keys that name a file which holds a secret.
+const SECRET_FILES: [&str; 3] = ["broker.password_file", "database.password_file", "http.access_tokens_file"];
+
 /// Where a value came from, in the order in which problems are listed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
@@ -223,6 +226,11 @@ pub(super) fn redacted(key: &str, value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) if key == "http.access_tokens" => {
             toml::Value::String(access::redacted(text)).to_string()
+        }
+        // What is no path may be the secret itself, in the wrong place.
+        toml::Value::String(text) if SECRET_FILES.contains(&key) && !text.is_empty() => {
+            let path = text.starts_with(['/', '.']);
+            toml::Value::String(if path { text.clone() } else { "***".to_owned() }).to_string()
         }
         toml::Value::String(text) => toml::Value::String(address::redact(text)).to_string(),
         value => value.to_string(),

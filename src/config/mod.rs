@@ -10,6 +10,7 @@
 mod access;
 mod address;
 mod layers;
+mod secret;
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -21,12 +22,14 @@ pub use access::{AccessToken, AccessTokens, Role, check_name};
 pub use address::ServiceUrl;
 use layers::Layers;
 pub use layers::{BUILT_IN, Origin, Problem};
+pub use secret::Secret;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::contract::Limits;
 use crate::domain::catalogue::{self, Catalogue};
 use crate::domain::retry::RetryPolicy;
+use crate::tls::{TlsClient, TlsFile, TlsFiles, TlsProblem};
 
 /// The environment variable that names the configuration file where no argument does.
 pub const FILE_VARIABLE: &str = "CHANNEL_SYNC_CONFIG";
@@ -61,6 +64,12 @@ pub struct Config {
 pub struct BrokerConfig {
     /// `url`: where RabbitMQ is, `amqp` or `amqps`.
     pub url: ServiceUrl,
+    /// `password_file`: the password, where it stands in a file and not in the URL.
+    pub password: Option<Secret>,
+    /// `auth`: how the broker learns who this is.
+    pub auth: BrokerAuth,
+    /// `tls_…`: whom to believe and who this is, where the URL is one of `amqps`.
+    pub tls: Option<TlsClient>,
     /// `prefix`: what the names of exchanges and queues begin with; 1 to 100 letters, digits, `-`, `_`, `.`.
     pub prefix: String,
     /// `declare_topology`: whether exchanges, queues and bindings are declared on connecting.
@@ -77,6 +86,15 @@ pub struct BrokerConfig {
     pub reconnect_delay_max: Duration,
     /// `watchdog_seconds`: how long without a delivery until the link looks after its queue and consumer.
     pub watchdog: Duration,
+}
+
+/// How the broker learns who this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokerAuth {
+    /// By user and password.
+    Plain,
+    /// By the client certificate.
+    External,
 }
 
 /// `[ingest]`: how messages are taken in.
@@ -107,6 +125,10 @@ impl IngestConfig {
 pub struct DatabaseConfig {
     /// `url`: where Postgres is, `postgres` or `postgresql`.
     pub url: ServiceUrl,
+    /// `password_file`: the password, where it stands in a file and not in the URL.
+    pub password: Option<Secret>,
+    /// `tls`, `tls_…`: whom to believe and who this is; none where the link is not encrypted.
+    pub tls: Option<TlsClient>,
     /// `pool_size_max`: how many connections this process holds; at least the executor's workers + 2.
     pub pool_size_max: usize,
     /// `connect_timeout_seconds`: how long one attempt to connect may take.
@@ -264,7 +286,7 @@ impl Reader {
         let database_url = self.text("database.url", ServiceUrl::postgres);
         let catalogue = self.catalogue();
         let listen = self.text("http.listen", address::listener).flatten();
-        let access_tokens = self.text("http.access_tokens", AccessTokens::from_str);
+        let access_tokens = self.access_tokens();
         let nobody = access_tokens.as_ref().is_some_and(AccessTokens::is_empty);
         if nobody && listen.is_some_and(|listen| !listen.ip().is_loopback()) {
             let expected = "expected a loopback address such as 127.0.0.1:8080: on any other, everybody who reaches \
@@ -273,6 +295,11 @@ impl Reader {
         }
         let format = self.text("log.format", log_format);
         let filter = self.text("log.filter", log_filter);
+        let broker_auth = self.text("broker.auth", broker_auth).unwrap_or(BrokerAuth::Plain);
+        let broker_tls = self.broker_tls(broker_url.as_ref(), broker_auth);
+        let broker_password = self.password("broker", broker_url.as_ref());
+        let database_tls = self.database_tls(database_url.as_ref());
+        let database_password = self.password("database", database_url.as_ref());
         let declare_topology = self.boolean("broker.declare_topology");
         let prefetch = self.integer("broker.prefetch", 1..=65_535);
         let heartbeat = self.seconds("broker.heartbeat_seconds", 1..=300);
@@ -337,6 +364,9 @@ impl Reader {
         Ok(Config {
             broker: BrokerConfig {
                 url: broker_url,
+                password: broker_password,
+                auth: broker_auth,
+                tls: broker_tls,
                 prefix,
                 declare_topology,
                 prefetch,
@@ -349,6 +379,8 @@ impl Reader {
             ingest,
             database: DatabaseConfig {
                 url: database_url,
+                password: database_password,
+                tls: database_tls,
                 pool_size_max,
                 connect_timeout: database_timeout,
                 statement_timeout,
@@ -401,20 +433,113 @@ impl Reader {
         Duration::from_millis(self.integer(key, range).into())
     }
 
+    /// The file that a key names; none where it names none. A relative path counts from the file that names it.
+    fn file(&self, key: &str) -> Option<PathBuf> {
+        let setting = self.layers.settings.get(key)?;
+        let named = setting.value.as_str().filter(|named| !named.is_empty())?;
+        let folder = match &setting.origin {
+            Origin::File { path, .. } => path.parent(),
+            Origin::BuiltIn | Origin::Variable(_) => None,
+        };
+        Some(folder.unwrap_or(Path::new("")).join(named))
+    }
+
+    /// The password in the file that a section names.
+    fn password(&mut self, section: &str, url: Option<&ServiceUrl>) -> Option<Secret> {
+        let key = format!("{section}.password_file");
+        let path = self.file(&key)?;
+        let password = if url.is_some_and(ServiceUrl::has_password) {
+            Err(format!(
+                "expected no file, as a password stands in {section}.url already; leave one of them out"
+            ))
+        } else {
+            Secret::read(&path)
+        };
+        password.map_err(|expected| self.refuse(&key, expected)).ok()
+    }
+
+    /// The access tokens of the configuration itself, or of the file that it names.
+    fn access_tokens(&mut self) -> Option<AccessTokens> {
+        const FILE: &str = "http.access_tokens_file";
+        let tokens = self.text("http.access_tokens", AccessTokens::from_str)?;
+        let Some(path) = self.file(FILE) else { return Some(tokens) };
+        let of_file = if tokens.is_empty() {
+            secret::tokens(&path).and_then(|text| AccessTokens::from_str(&text))
+        } else {
+            Err("expected no file, as http.access_tokens names tokens already; leave one of them out"
+                .to_owned())
+        };
+        of_file.map_err(|expected| self.refuse(FILE, expected)).ok()
+    }
+
+    /// How the broker is spoken to by TLS, where its URL says so.
+    fn broker_tls(&mut self, url: Option<&ServiceUrl>, auth: BrokerAuth) -> Option<TlsClient> {
+        let wanted = url?.tls() == Some(true);
+        let tls = self.tls("broker", wanted, "as broker.url is one of amqp://; with amqps:// it would count");
+        if auth == BrokerAuth::External {
+            let key = "broker.auth";
+            if !wanted {
+                self.refuse(key, "expected \"plain\", as broker.url is not one of amqps://".to_owned());
+            } else if tls.as_ref().is_some_and(|tls| !tls.has_certificate()) {
+                let expected = "expected broker.tls_certificate_file and broker.tls_key_file with it: external \
+                                means that the broker knows this program by its certificate";
+                self.refuse(key, expected.to_owned());
+            }
+            if self.file("broker.password_file").is_some() {
+                let expected = "expected no file, as broker.auth is \"external\", which needs no password";
+                self.refuse("broker.password_file", expected.to_owned());
+            }
+        }
+        tls
+    }
+
+    /// How Postgres is spoken to by TLS, where the configuration or its URL says so.
+    fn database_tls(&mut self, url: Option<&ServiceUrl>) -> Option<TlsClient> {
+        const KEY: &str = "database.tls";
+        let in_url = url?.tls();
+        let by_key = self.text(KEY, database_tls)?;
+        let written = self.layers.settings.get(KEY).is_some_and(|setting| setting.origin != Origin::BuiltIn);
+        if let Some(in_url) = in_url
+            && written
+            && in_url != by_key
+        {
+            let sslmode = if in_url { "verify-full" } else { "disable" };
+            self.refuse(KEY, format!("expected the same as database.url, which says sslmode={sslmode}"));
+            return None;
+        }
+        let why = "as database.tls is \"off\"; with \"verify-full\" it would count";
+        self.tls("database", in_url.unwrap_or(by_key), why)
+    }
+
+    /// TLS by the files that a section names; none where it is not wanted, or after a problem.
+    fn tls(&mut self, section: &str, wanted: bool, why_not: &str) -> Option<TlsClient> {
+        let key = |file| match file {
+            TlsFile::Authorities => format!("{section}.tls_ca_file"),
+            TlsFile::Certificate => format!("{section}.tls_certificate_file"),
+            TlsFile::Key => format!("{section}.tls_key_file"),
+        };
+        let all = [TlsFile::Authorities, TlsFile::Certificate, TlsFile::Key].map(key);
+        if !wanted {
+            for key in &all {
+                if self.file(key).is_some() {
+                    self.refuse(key, format!("expected no file, {why_not}"));
+                }
+            }
+            return None;
+        }
+        let [authorities, certificate, of_key] = all.map(|key| self.file(&key));
+        let client = TlsClient::new(&TlsFiles { authorities, certificate, key: of_key });
+        client.map_err(|TlsProblem { file, expected }| self.refuse(&key(file), expected)).ok()
+    }
+
     /// The catalogue that is compiled in, or the one of the file that `catalogue.file` names.
     fn catalogue(&mut self) -> Option<Catalogue> {
         const KEY: &str = "catalogue.file";
-        let setting = self.layers.settings.get(KEY)?;
-        let named = setting.value.as_str()?;
-        let text = if named.is_empty() {
-            Ok(catalogue::BUILT_IN.to_owned())
-        } else {
-            let folder = match &setting.origin {
-                Origin::File { path, .. } => path.parent(),
-                Origin::BuiltIn | Origin::Variable(_) => None,
-            };
-            let path = folder.unwrap_or(Path::new("")).join(named);
-            std::fs::read_to_string(path).map_err(|error| format!("expected a readable file ({error})"))
+        let text = match self.file(KEY) {
+            None => Ok(catalogue::BUILT_IN.to_owned()),
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|error| format!("expected a readable file ({error})"))
+            }
         };
         text.and_then(|text| {
             Catalogue::parse(&text).map_err(|error| format!("expected a catalogue: {error}"))
@@ -491,6 +616,23 @@ fn name_prefix(text: &str) -> Result<String, String> {
         return Err("expected another beginning than amq., which the broker keeps for itself".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn broker_auth(text: &str) -> Result<BrokerAuth, String> {
+    match text {
+        "plain" => Ok(BrokerAuth::Plain),
+        "external" => Ok(BrokerAuth::External),
+        _ => Err("expected \"plain\" or \"external\"".to_owned()),
+    }
+}
+
+fn database_tls(text: &str) -> Result<bool, String> {
+    match text {
+        "verify-full" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected \"verify-full\" or \"off\": TLS that does not verify the server is not offered"
+            .to_owned()),
+    }
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {

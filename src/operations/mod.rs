@@ -5,6 +5,7 @@
 //! always holds: a list is never longer than [`LIMIT_MAX`], and says where it goes on.
 
 mod actions;
+mod broker_check;
 mod events;
 mod explain;
 mod freshness;
@@ -24,6 +25,7 @@ mod tokens;
 mod verify;
 
 pub use actions::actions;
+pub use broker_check::{BrokerCheck, BrokerCheckError, broker_check};
 pub use events::{EventDetail, EventQuery, EventState, event, events};
 pub use explain::{Archived, Edit, ExplainedUpstream, Explanation, HistoryRow, Reason, explain};
 pub use freshness::{FreshnessQuery, freshness, freshness_summary};

@@ -3,6 +3,7 @@
 use tokio_postgres::error::SqlState;
 
 use crate::contract::short;
+use crate::tls;
 
 /// Why something could not be loaded or saved. Nothing of the transaction at hand took effect.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,20 @@ pub enum StoreError {
     /// The server refused the user, the password or the database's name.
     #[error("log in to the database: {0}")]
     Refused(String),
+    /// One side does not accept the other's certificate, or there is no TLS where there should be. It stays so until
+    /// somebody renews a certificate or changes the configuration.
+    #[error("reach the database at {host}: {reason}")]
+    Untrusted {
+        /// The host, as the URL names it.
+        host: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The user may not change the schema (42501).
+    #[error(
+        "migrate the database: {0}; expected a user that owns the schema, as deploy/postgres/roles.sql sets up"
+    )]
+    MayNotMigrate(String),
     /// The server refused a statement.
     #[error("run {statement}: {}", describe(.source))]
     Statement {
@@ -46,7 +61,7 @@ pub enum StoreError {
 }
 
 /// What the server said may quote data of any length.
-fn describe(error: &tokio_postgres::Error) -> String {
+pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{} ({})", short(db.message()), db.code().code()),
         None => match std::error::Error::source(error) {
@@ -77,7 +92,12 @@ impl StoreError {
                 // Not the server's word: the connection broke.
                 None => source.is_closed() || std::error::Error::source(source).is_some(),
             },
-            Self::Refused(_) | Self::Migration(_) | Self::Catalogue(_) | Self::Row { .. } => false,
+            Self::Refused(_)
+            | Self::Untrusted { .. }
+            | Self::MayNotMigrate(_)
+            | Self::Migration(_)
+            | Self::Catalogue(_)
+            | Self::Row { .. } => false,
         }
     }
 
@@ -107,8 +127,10 @@ impl StoreError {
         match self {
             Self::Statement { source, .. } => source.code().map(SqlState::code),
             Self::LockTimeout { .. } => Some("55P03"),
+            Self::MayNotMigrate(_) => Some("42501"),
             Self::Unreachable(_)
             | Self::Refused(_)
+            | Self::Untrusted { .. }
             | Self::Migration(_)
             | Self::Catalogue(_)
             | Self::Row { .. } => None,
@@ -124,23 +146,46 @@ fn is_transient(code: &SqlState) -> bool {
         || code.code().starts_with("53")
 }
 
-impl From<deadpool_postgres::PoolError> for StoreError {
-    fn from(error: deadpool_postgres::PoolError) -> Self {
+impl StoreError {
+    /// What it means that no connection to this host could be made, or that it was lost.
+    pub(super) fn no_connection(error: &tokio_postgres::Error, host: &str) -> Self {
+        if let Some(reason) = tls::failure(error) {
+            return Self::Untrusted { host: host.to_owned(), reason };
+        }
+        match error.code() {
+            // Class 28: the user or password; 3D000: no such database.
+            Some(code) if code.code().starts_with("28") || code.code() == "3D000" => {
+                Self::Refused(describe(error))
+            }
+            // Neither the server's word nor trouble on the way: a server without TLS, say, or no password where one
+            // is asked for.
+            None if is_of_the_driver(error) => Self::Refused(format!("{host}: {}", describe(error))),
+            _ => Self::Unreachable(describe(error)),
+        }
+    }
+
+    /// What it means that the pool has no session to give.
+    pub(super) fn no_session(error: deadpool_postgres::PoolError, host: &str) -> Self {
         use deadpool_postgres::PoolError as E;
         match error {
-            // Class 28: the user or password; 3D000: no such database.
-            E::Backend(error)
-                if error
-                    .code()
-                    .is_some_and(|code| code.code().starts_with("28") || code.code() == "3D000") =>
-            {
-                Self::Refused(describe(&error))
-            }
-            E::Backend(error) => Self::Unreachable(describe(&error)),
+            E::Backend(error) => Self::no_connection(&error, host),
             E::Timeout(kind) => {
                 Self::Unreachable(format!("no connection within the time allowed ({kind:?})"))
             }
             error => Self::Unreachable(error.to_string()),
         }
     }
+}
+
+/// Whether an error has a cause, and no system call is among its causes.
+fn is_of_the_driver(error: &tokio_postgres::Error) -> bool {
+    let mut next = std::error::Error::source(error);
+    let has_cause = next.is_some();
+    while let Some(cause) = next {
+        if cause.is::<std::io::Error>() {
+            return false;
+        }
+        next = cause.source();
+    }
+    has_cause
 }

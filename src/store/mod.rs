@@ -6,7 +6,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `pool` | connections, sessions, migrations |
+//! | `dial` | connections, with TLS or without |
+//! | `pool` | sessions, transactions, migrations |
 //! | [`statements`] | the statements by name, each a file in `sql/` |
 //! | [`error`] | what can go wrong, and whether to try again |
 //! | `payload` | events and changes as they are stored |
@@ -32,6 +33,7 @@
 pub mod batch;
 pub mod choice;
 mod columns;
+mod dial;
 pub mod error;
 pub mod explain;
 pub mod failure;

@@ -11,11 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use futures_util::StreamExt;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{IsolationLevel, NoTls, Row};
+use tokio_postgres::{IsolationLevel, Row};
 
-use super::error::StoreError;
+use super::dial::Dial;
+use super::error::{StoreError, describe};
 use super::statements::{self, Statement};
 use crate::config::DatabaseConfig;
 use crate::domain::catalogue::{Catalogue, Kind, Reach};
@@ -24,7 +27,7 @@ use crate::domain::catalogue::{Catalogue, Kind, Reach};
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
-    config: tokio_postgres::Config,
+    dial: Dial,
     counted: Counted,
 }
 
@@ -101,8 +104,12 @@ impl Store {
         if config.get_application_name().is_none() {
             config.application_name("channel-sync");
         }
+        if let Some(password) = &options.password {
+            config.password(password.expose());
+        }
+        let dial = Dial::new(config, options.tls.as_ref());
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Clean };
-        let manager = Manager::from_config(config.clone(), NoTls, recycling);
+        let manager = Manager::from_connect(dial.config().clone(), dial.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(options.pool_size_max)
             .runtime(Runtime::Tokio1)
@@ -111,7 +118,7 @@ impl Store {
             .recycle_timeout(Some(options.connect_timeout))
             .build()
             .map_err(|error| StoreError::Unreachable(error.to_string()))?;
-        Ok(Self { pool, config, counted })
+        Ok(Self { pool, dial, counted })
     }
 
     /// A session of the pool.
@@ -119,7 +126,8 @@ impl Store {
     /// # Errors
     /// Where none can be had in time.
     pub async fn session(&self) -> Result<Session, StoreError> {
-        let client = self.pool.get().await?;
+        let client =
+            self.pool.get().await.map_err(|error| StoreError::no_session(error, &self.dial.host()))?;
         Ok(Session { client, counted: self.counted.clone() })
     }
 
@@ -139,8 +147,8 @@ impl Store {
         self.counted.statements.load(Ordering::Relaxed)
     }
 
-    pub(super) fn config(&self) -> &tokio_postgres::Config {
-        &self.config
+    pub(super) fn dial(&self) -> &Dial {
+        &self.dial
     }
 
     /// Brings the schema up to what this program needs. One process at a time; the others wait.
@@ -151,22 +159,27 @@ impl Store {
     /// Where one fails, or the database was migrated by a newer program.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         // A connection of its own, without the timeouts of a session: a migration may take its time.
-        let mut config = self.config.clone();
+        let mut config = self.dial.config().clone();
         config.options("-c search_path=channel_sync,pg_catalog -c client_min_messages=warning");
-        let unreachable =
-            |error: tokio_postgres::Error| StoreError::from(deadpool_postgres::PoolError::Backend(error));
-        let (mut client, connection) = config.connect(NoTls).await.map_err(unreachable)?;
-        let connection = tokio::spawn(connection);
-        let prepare =
-            format!("select pg_advisory_lock({MIGRATION_LOCK}); create schema if not exists channel_sync");
-        client.batch_execute(&prepare).await.map_err(unreachable)?;
-        let report = embedded::migrations::runner()
-            .run_async(&mut client)
-            .await
-            .map_err(|error| StoreError::Migration(chain(&error)))?;
+        let (mut client, messages) = self.dial.connect(&config).await?;
+        let connection = tokio::spawn(messages.for_each(async |_| {}));
+        // Whoever may not create schemas may not even say "if not exists": so it is looked for first.
+        let prepare = format!(
+            "select pg_advisory_lock({MIGRATION_LOCK});
+             do $$ begin
+                 if to_regnamespace('channel_sync') is null then create schema channel_sync; end if;
+             end $$"
+        );
+        let report = match client.batch_execute(&prepare).await {
+            Ok(()) => {
+                let migrated = embedded::migrations::runner().run_async(&mut client).await;
+                migrated.map_err(|error| migration_failed(&error))?
+            }
+            Err(error) => return Err(migration_failed(&error)),
+        };
         drop(client);
         // The lock is gone with the connection.
-        if let Ok(Err(error)) = connection.await {
+        if let Err(error) = connection.await {
             tracing::debug!(%error, "close the migrating connection");
         }
         Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
@@ -233,6 +246,23 @@ impl Store {
         transaction.execute(statements::CATEGORIES_PUT, &[&names, &kinds, &reaches]).await?;
         transaction.commit().await
     }
+}
+
+/// What it means that the schema could not be brought up to date.
+fn migration_failed(error: &(dyn std::error::Error + 'static)) -> StoreError {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(cause) = cause.downcast_ref::<tokio_postgres::Error>() {
+            if cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+                return StoreError::MayNotMigrate(describe(cause));
+            }
+            if cause.as_db_error().is_none() {
+                return StoreError::Unreachable(describe(cause));
+            }
+        }
+        next = cause.source();
+    }
+    StoreError::Migration(chain(error))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -1,9 +1,8 @@
 //! Notifications that there is new work, from whatever process wrote it.
 
-use std::future::poll_fn;
-
+use futures_util::StreamExt;
 use tokio::sync::Notify;
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::AsyncMessage;
 
 use super::error::StoreError;
 use super::pool::Store;
@@ -15,23 +14,23 @@ impl Store {
     /// # Errors
     /// Always ends with one: call it again after a pause.
     pub async fn listen(&self, wake: &Notify) -> Result<std::convert::Infallible, StoreError> {
-        let unreachable =
-            |error: tokio_postgres::Error| StoreError::from(deadpool_postgres::PoolError::Backend(error));
-        let (client, mut connection) = self.config().connect(NoTls).await.map_err(unreachable)?;
+        let dial = self.dial();
+        let lost = |error: tokio_postgres::Error| StoreError::no_connection(&error, &dial.host());
+        let (client, mut messages) = dial.connect(dial.config()).await?;
         let listening = client.batch_execute("listen channel_sync_letters");
         tokio::pin!(listening);
         let mut listens = false;
         loop {
             tokio::select! {
                 done = &mut listening, if !listens => {
-                    done.map_err(unreachable)?;
+                    done.map_err(lost)?;
                     listens = true;
                     wake.notify_waiters();
                 }
-                message = poll_fn(|context| connection.poll_message(context)) => match message {
+                message = messages.next() => match message {
                     Some(Ok(AsyncMessage::Notification(_))) => wake.notify_waiters(),
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => return Err(unreachable(error)),
+                    Some(Err(error)) => return Err(lost(error)),
                     None => return Err(StoreError::Unreachable("the connection was closed".to_owned())),
                 },
             }

@@ -280,6 +280,47 @@ fn what_is_wrong_is_said() {
         ("", &[("DATABASE_URL", "mysql://h/db")], "the scheme is postgres or postgresql"),
         ("", &[("DATABASE_URL", "postgres://h:port/db")], "the port \"port\""),
         ("", &[("DATABASE_URL", "postgres://h/d b")], "white space is written %20"),
+        ("broker.auth = 'gssapi'", &[], "expected \"plain\" or \"external\""),
+        ("broker.auth = 'external'", &[], "expected \"plain\", as broker.url is not one of amqps://"),
+        (
+            "broker.auth = 'external'",
+            &[("AMQP_URL", "amqps://h")],
+            "expected broker.tls_certificate_file and broker.tls_key_file with it",
+        ),
+        ("broker.tls_ca_file = 'x'", &[], "expected no file, as broker.url is one of amqp://"),
+        ("broker.tls_ca_file = 'x'", &[("AMQP_URL", "amqps://h")], "FILE:1: expected a readable file ("),
+        ("broker.password_file = '/x'", &[], "as a password stands in broker.url already"),
+        (
+            "broker.password_file = '/x'",
+            &[("AMQP_URL", "amqp://me@h")],
+            "\"/x\" in FILE:1: expected a readable",
+        ),
+        ("database.password_file = '/'", &[], "expected a readable file ("),
+        (
+            "database.password_file = '/x'",
+            &[("DATABASE_URL", "postgres://h/db?password=x")],
+            "as a password stands in database.url already",
+        ),
+        ("database.tls = 'require'", &[], "expected \"verify-full\" or \"off\""),
+        ("database.tls_key_file = 'x'", &[], "expected no file, as database.tls is \"off\""),
+        (
+            "database.tls = 'off'",
+            &[("DATABASE_URL", "postgres://h/db?sslmode=verify-full")],
+            "expected the same as database.url, which says sslmode=verify-full",
+        ),
+        ("", &[("DATABASE_URL", "postgres://h/db?sslmode=require")], "expected sslmode=verify-full or"),
+        ("", &[("DATABASE_URL", "postgres://h/db?sslmode=verify-ca")], "expected sslmode=verify-full or"),
+        (
+            "",
+            &[("DATABASE_URL", "postgres://h/db?sslrootcert=x")],
+            "no sslrootcert here: it is database.tls_ca_file",
+        ),
+        ("", &[("DATABASE_URL", "postgres://h/db?sslkey=x")], "no sslkey here: it is database.tls_key_file"),
+        (
+            "http.access_tokens_file = '/x'",
+            &[],
+            "http.access_tokens_file = \"/x\" in FILE:1: expected a readable file (",
+        ),
         ("http.listen = 'localhost:80'", &[], "expected an IP address and a port"),
         ("http.listen = '[::]:80'", &[], "expected a loopback address"),
         (
@@ -315,6 +356,8 @@ fn what_is_right_is_taken() {
         ("DATABASE_URL", "postgresql://me@%2Frun%2Fpostgresql/db"),
         ("DATABASE_URL", "postgres://u:p@a:5432,b:5433/db"),
         ("DATABASE_URL", "postgres://u:p@[::1]:5432/db"),
+        ("DATABASE_URL", "postgres://h/db?sslmode=disable&connect_timeout=3"),
+        ("DATABASE_URL", "postgres://h/db?sslmode=verify-full"),
         ("CHANNEL_SYNC__HTTP__LISTEN", "127.9.9.9:0"),
         ("CHANNEL_SYNC__HTTP__LISTEN", "[::1]:8080"),
         ("CHANNEL_SYNC__HTTP__LISTEN", "off"),
@@ -355,6 +398,43 @@ fn no_password_is_shown() {
     }
     let file = "[broker]\nurl = \"amqp://me:sesame@host\n";
     assert!(!problems(Some(file), &[]).contains("sesame"));
+}
+
+#[test]
+fn secrets_come_from_files() {
+    let folder = Folder::create("secrets");
+    folder.write("password", "sesame\n");
+    folder.write("two-lines", "sesame\nopen\n");
+    folder.write("tokens", "ada:operator:0000000000000000000000000000000000000000000000000000000000000000\n");
+    let file = "broker.url = 'amqp://me@host'\nbroker.password_file = 'password'\n\
+                database.password_file = 'password'\nhttp.access_tokens_file = 'tokens'\n\
+                http.listen = '0.0.0.0:80'\n";
+    let path = folder.write("channel-sync.toml", file);
+    let config = Config::load(Some(&path), std::iter::empty()).unwrap();
+    assert_eq!(config.broker.password.as_ref().unwrap().expose(), "sesame");
+    assert_eq!(config.database.password.as_ref().unwrap().expose(), "sesame");
+    assert!(!config.http.access_tokens.is_empty());
+    assert!(!format!("{config:?} {}", config.print()).contains("sesame"), "{config:?}");
+
+    let path = folder.write("channel-sync.toml", &file.replace("'password'", "'two-lines'"));
+    let found = Config::load(Some(&path), std::iter::empty()).unwrap_err().to_string();
+    assert!(found.contains("broker.password_file = \"***\""), "{found}");
+    assert!(found.contains("expected a file with the password as its one line"), "{found}");
+    let both = file.replace("'0.0.0.0:80'", "'off'\nhttp.access_tokens = 'eve:viewer:1111111111111111111111111111111111111111111111111111111111111111'");
+    let path = folder.write("channel-sync.toml", &both);
+    let found = Config::load(Some(&path), std::iter::empty()).unwrap_err().to_string();
+    assert!(found.contains("http.access_tokens names tokens already"), "{found}");
+}
+
+#[test]
+fn what_a_url_says_of_tls_is_not_the_drivers_to_judge() {
+    let url = |parameters: &str| {
+        let environment = [("DATABASE_URL", format!("postgres://u:a@h/db{parameters}"))];
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Config::load(None, variables(&environment)).unwrap().database.url.expose().to_owned()
+    };
+    assert_eq!(url("?sslmode=disable"), "postgres://u:a@h/db");
+    assert_eq!(url("?a=b&sslmode=disable&c=d"), "postgres://u:a@h/db?a=b&c=d");
 }
 
 #[test]

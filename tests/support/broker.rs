@@ -139,6 +139,37 @@ impl Vhost {
         self.management.post("definitions", definitions).await;
     }
 
+    /// The AMQP URL of the same virtual host by TLS, whose certificate is for localhost.
+    pub fn tls_url(&self) -> url::Url {
+        let mut url = url::Url::parse(&variable("AMQPS_URL")).expect("AMQPS_URL is a URL");
+        url.set_path(&self.name);
+        url
+    }
+
+    /// Makes a user, without a password where none is given, who may do this here and nothing elsewhere:
+    /// configure, write and read, as patterns.
+    pub async fn permit(&self, user: &str, password: Option<&str>, permissions: [&str; 3]) {
+        let body = match password {
+            Some(password) => json!({ "password": password, "tags": "" }),
+            None => json!({ "password_hash": "", "tags": "" }),
+        };
+        self.management.put(&format!("users/{user}"), body).await;
+        let [configure, write, read] = permissions;
+        let body = json!({ "configure": configure, "write": write, "read": read });
+        self.management.put(&format!("permissions/{}/{user}", self.name), body).await;
+    }
+
+    /// The routing keys that a user may publish with on an exchange, as a pattern.
+    pub async fn permit_topics(&self, user: &str, exchange: &str, write: &str) {
+        let body = json!({ "exchange": exchange, "write": write, "read": ".*" });
+        self.management.put(&format!("topic-permissions/{}/{user}", self.name), body).await;
+    }
+
+    /// Removes a user that [`Vhost::permit`] made.
+    pub async fn dismiss(&self, user: &str) {
+        self.management.delete(&format!("users/{user}")).await;
+    }
+
     /// Closes all connections to this virtual host, as an operator would; returns their names. Waits for at
     /// least one to be listed.
     pub async fn close_connections(&self) -> Vec<String> {

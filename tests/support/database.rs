@@ -31,6 +31,11 @@ impl Database {
         Self::made_of(&admin, &template).await
     }
 
+    /// Makes one that is not migrated.
+    pub async fn create_empty() -> Self {
+        Self::made_of(&connect(&admin_url()).await, "template0").await
+    }
+
     /// A copy of it as it is now. Whoever is connected to it is disconnected.
     pub async fn copy(&self) -> Self {
         let admin = connect(&admin_url()).await;

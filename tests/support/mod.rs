@@ -10,6 +10,7 @@
 
 pub mod audit;
 pub mod broker;
+pub mod certificates;
 pub mod database;
 pub mod events;
 pub mod load;

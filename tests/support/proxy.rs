@@ -40,7 +40,7 @@ pub struct Proxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
     socket: Mutex<Option<TcpSocket>>,
-    target: String,
+    target: Arc<Mutex<String>>,
     tap: Option<Arc<Tap>>,
 }
 
@@ -50,7 +50,12 @@ impl Proxy {
         Self::before(&server("AMQP_URL", 5672), None).await
     }
 
-    /// The same, with a tap.
+    /// A proxy in front of the TLS port of the broker, which `AMQPS_URL` names.
+    pub async fn before_broker_tls() -> Self {
+        Self::before(&server("AMQPS_URL", 5671), None).await
+    }
+
+    /// The same as [`Proxy::before_broker`], with a tap.
     pub async fn before_broker_with(tap: &Arc<Tap>) -> Self {
         Self::before(&server("AMQP_URL", 5672), Some(Arc::clone(tap))).await
     }
@@ -75,6 +80,16 @@ impl Proxy {
         Self::closed_before(&server("DATABASE_URL", 5432), None)
     }
 
+    /// A proxy in front of a server at this host and port.
+    pub async fn before_host(target: &str) -> Self {
+        Self::before(target, None).await
+    }
+
+    /// From now on, new connections go to this host and port.
+    pub fn aim(&self, target: &str) {
+        target.clone_into(&mut self.target.lock().unwrap());
+    }
+
     async fn before(target: &str, tap: Option<Arc<Tap>>) -> Self {
         let proxy = Self::closed_before(target, tap);
         proxy.open();
@@ -90,7 +105,7 @@ impl Proxy {
             address,
             fault: watch::Sender::new(Fault::None),
             socket: Mutex::new(Some(socket)),
-            target: target.to_owned(),
+            target: Arc::new(Mutex::new(target.to_owned())),
             tap,
         }
     }
@@ -99,10 +114,10 @@ impl Proxy {
     pub fn open(&self) {
         let socket = self.socket.lock().unwrap().take().expect("the port is closed");
         let listener = socket.listen(128).unwrap();
-        let (target, tap, faults) = (self.target.clone(), self.tap.clone(), self.fault.subscribe());
+        let (target, tap, faults) = (Arc::clone(&self.target), self.tap.clone(), self.fault.subscribe());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (target, tap, faults) = (target.clone(), tap.clone(), faults.clone());
+                let (target, tap, faults) = (target.lock().unwrap().clone(), tap.clone(), faults.clone());
                 tokio::spawn(async move {
                     if let Ok(server) = TcpStream::connect(&target).await {
                         forward(client, server, faults, tap).await;
@@ -128,7 +143,8 @@ impl Proxy {
     }
 }
 
-fn server(variable: &str, default_port: u16) -> String {
+/// Host and port of the server that a variable names.
+pub fn server(variable: &str, default_port: u16) -> String {
     let url = std::env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} is not set: run the tests by `deploy/dev test`"));
     let url = url::Url::parse(&url).unwrap_or_else(|error| panic!("{variable} is a URL: {error}"));
