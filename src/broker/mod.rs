@@ -33,7 +33,7 @@ mod silence;
 pub mod topology;
 
 pub use consume::{Consumer, Delivery, Receipt};
-pub use depth::{Depth, depth};
+pub use depth::{Depth, Lookout, Sight, depth};
 pub use error::{BrokerError, Refusal};
 pub use link::{Link, LinkState};
 pub use publish::Publisher;

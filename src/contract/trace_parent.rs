@@ -1,4 +1,4 @@
-//! The W3C `traceparent`, by which a publisher's trace goes on in this program's log lines.
+//! The W3C `traceparent`, by which a publisher's trace goes on in this program's log lines and spans.
 
 use std::fmt;
 
@@ -32,6 +32,16 @@ impl TraceParent {
     /// The id of the whole trace: 32 lower-case hexadecimal digits.
     pub fn trace_id(&self) -> &str {
         &self.0[3..35]
+    }
+
+    /// The id of the publisher's span: 16 lower-case hexadecimal digits.
+    pub fn parent_id(&self) -> &str {
+        &self.0[36..52]
+    }
+
+    /// Whether the publisher says that it keeps this trace.
+    pub fn is_sampled(&self) -> bool {
+        u8::from_str_radix(&self.0[53..55], 16).is_ok_and(|flags| flags & 1 == 1)
     }
 
     /// The whole text.

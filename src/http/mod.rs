@@ -8,11 +8,13 @@
 //! | module | answers |
 //! |---|---|
 //! | `health` | `/livez`, `/readyz` |
+//! | `metrics` | `/metrics`, and what is counted of requests |
 //! | `access` | who asks, and what they may do |
 //! | `problem` | errors as problem details (RFC 9457) |
 
 pub mod access;
 mod health;
+mod metrics;
 pub mod problem;
 
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::broker::LinkState;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// The largest body of a request: an event to be previewed, of the largest size that can be configured.
@@ -46,6 +49,8 @@ pub struct App {
     pub service_store: Store,
     /// The state of the broker's link.
     pub link: watch::Receiver<LinkState>,
+    /// What the service counts and measures.
+    pub metrics: Arc<Metrics>,
     /// The configuration.
     pub config: Arc<Config>,
     /// Cancelled when the service stops: what would go on without end ends then.
@@ -62,6 +67,7 @@ pub fn router(app: App) -> Router {
                   form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     Router::new()
         .merge(health::router())
+        .merge(metrics::router())
         .layer(from_fn(access::same_origin))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(header("content-security-policy", policy))
@@ -69,6 +75,7 @@ pub fn router(app: App) -> Router {
         .layer(header("x-frame-options", "DENY"))
         .layer(header("referrer-policy", "same-origin"))
         .layer(header("cache-control", "no-store"))
+        .layer(from_fn_with_state(app.clone(), metrics::measure))
         .with_state(app)
 }
 

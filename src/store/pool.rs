@@ -139,6 +139,10 @@ impl Store {
         self.counted.statements.load(Ordering::Relaxed)
     }
 
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     pub(super) fn config(&self) -> &tokio_postgres::Config {
         &self.config
     }
