@@ -63,3 +63,18 @@ fn is_hex(text: &str, length: usize) -> bool {
 fn is_zero(text: &str) -> bool {
     text.bytes().all(|byte| byte == b'0')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_parts() {
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+        let parse = |flags: &str| TraceParent::parse(&format!("{text}-{flags}")).unwrap();
+        assert_eq!(parse("01").trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(parse("01").parent_id(), "00f067aa0ba902b7");
+        let sampled = ["00", "01", "02", "03", "ff"].map(|flags| parse(flags).is_sampled());
+        assert_eq!(sampled, [false, true, false, true, true]);
+    }
+}

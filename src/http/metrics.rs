@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,16 +16,21 @@ use axum::routing::get;
 use super::App;
 use super::access::Caller;
 use super::problem::Problem;
-use crate::metrics;
+use crate::metrics::Format;
 
 /// The routes.
 pub(super) fn router() -> Router<App> {
     Router::new().route("/metrics", get(show))
 }
 
-async fn show(_: Caller, State(app): State<App>) -> Response {
-    match app.metrics.encode() {
-        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+async fn show(_: Caller, State(app): State<App>, headers: HeaderMap) -> Response {
+    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = match accepted.any(|accepted| accepted.contains("application/openmetrics-text")) {
+        true => Format::OpenMetrics,
+        false => Format::Prometheus,
+    };
+    match app.metrics.encode(format) {
+        Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
         Err(error) => {
             let detail = format!("the metrics could not be written: {error}");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "metrics-unavailable", detail).into_response()

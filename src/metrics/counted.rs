@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::contract::RejectionCode;
+use crate::domain::decide::Skipped;
 use crate::domain::mailbox::{JobDone, JobKind, Verdict};
 
 /// A count of seconds.
@@ -214,7 +215,8 @@ impl IngestMetrics {
 const KINDS: [JobKind; 4] =
     [JobKind::OwnChange, JobKind::PartnershipChange, JobKind::SyncChange, JobKind::Reconcile];
 
-/// What became of a job. A job that is retried counts each time, and again when it is done.
+/// What became of a job; skipped: there was nothing to do. A job that is retried counts each time, and again when it is
+/// done.
 const OUTCOMES_OF_JOBS: [&str; 5] = ["succeeded", "skipped", "rejected", "retried", "failed"];
 
 const VERDICTS: [&str; 4] = ["applied", "superseded", "locked", "rejected"];
@@ -242,10 +244,12 @@ pub struct JobFigures {
 impl JobFigures {
     /// A job was done.
     pub fn done(&mut self, job: &JobDone) {
-        let outcome = match job {
-            JobDone { rejected: true, .. } => 2,
-            JobDone { skipped: Some(_), .. } => 1,
-            _ => 0,
+        use Skipped::{ModeChanges, ModeStays, ReconcileFollows};
+        let outcome = match (job.rejected, &job.skipped) {
+            (true, _) => 2,
+            // No entry was written, but the flags were stored.
+            (false, None | Some(ModeStays(_) | ModeChanges(..) | ReconcileFollows(..))) => 0,
+            (false, Some(_)) => 1,
         };
         self.jobs[job.kind as usize][outcome] += 1;
         let counts = [job.counts.added, job.counts.changed, job.counts.removed];

@@ -20,7 +20,7 @@ mod scraped;
 
 use std::sync::Arc;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text, text};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -32,8 +32,24 @@ pub use counted::{
 pub use sampled::{DatabaseSample, LettersSample, QueueSample, Sampled};
 pub use scraped::{PoolFigures, Pools};
 
-/// The content type of what [`Metrics::encode`] writes.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How metrics are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The text format of OpenMetrics.
+    OpenMetrics,
+    /// The older text format of Prometheus, for whoever does not ask for the other.
+    Prometheus,
+}
+
+impl Format {
+    /// Its content type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
 
 /// What all names but those of the process begin with.
 const PREFIX: &str = "channel_sync";
@@ -93,13 +109,16 @@ impl Metrics {
         Arc::new(Self { ingest, executor, replayer, link, http, traces, sampled, pools, registry })
     }
 
-    /// All of them in the text format of OpenMetrics.
+    /// All of them in this format.
     ///
     /// # Errors
     /// None in practice: only where text cannot be written to memory.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+    pub fn encode(&self, format: Format) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        match format {
+            Format::OpenMetrics => text::encode(&mut text, &self.registry)?,
+            Format::Prometheus => prometheus_text::encode(&mut text, &self.registry)?,
+        }
         Ok(text)
     }
 }

@@ -31,6 +31,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span, SpanData,
     SpanExporter, SpanProcessor,
 };
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::TelemetryConfig;
 use crate::contract::TraceParent;
@@ -60,6 +61,9 @@ pub enum TracesError {
     /// The certificates of the machine cannot be read.
     #[error("read the machine's certificates, to trust a collector: {0}")]
     Certificates(#[source] std::io::Error),
+    /// The library for TLS refuses its settings.
+    #[error("prepare TLS for a collector: {0}")]
+    Tls(#[from] rustls::Error),
     /// The library refuses the settings, those of the environment included.
     #[error("prepare to send spans to telemetry.otlp_endpoint: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -90,7 +94,7 @@ impl Traces {
         let Some(endpoint) = &config.otlp_endpoint else { return Ok(Self::default()) };
         let client = OnRuntime {
             runtime: tokio::runtime::Handle::current(),
-            client: HyperClient::new(connector()?, EXPORT_TIMEOUT, None),
+            client: HyperClient::new(connector(endpoint.expose())?, EXPORT_TIMEOUT, None),
         };
         let exporter = OtlpExporter::builder()
             .with_http()
@@ -153,10 +157,21 @@ fn instance_id() -> String {
 }
 
 /// A way to the collector, by TLS where its address says so.
-fn connector() -> Result<Connector, TracesError> {
+fn connector(endpoint: &str) -> Result<Connector, TracesError> {
     let provider = rustls::crypto::ring::default_provider();
-    let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
-    Ok(builder.map_err(TracesError::Certificates)?.https_or_http().enable_http1().build())
+    let builder = if endpoint.to_ascii_lowercase().starts_with("https:") {
+        HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(provider)
+            .map_err(TracesError::Certificates)?
+    } else {
+        // Certificates are not needed, and may not be there.
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        HttpsConnectorBuilder::new().with_tls_config(config)
+    };
+    Ok(builder.https_or_http().enable_http1().build())
 }
 
 /// A batch under way.

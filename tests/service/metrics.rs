@@ -7,7 +7,7 @@ use channel_sync::broker::Lookout;
 use channel_sync::config::Config;
 use channel_sync::flow::executor::Executor;
 use channel_sync::flow::sampler::Sampler;
-use channel_sync::metrics::Metrics;
+use channel_sync::metrics::{Format, Metrics};
 use channel_sync::store::Store;
 use serde_json::json;
 
@@ -78,7 +78,7 @@ impl Exposition {
     }
 
     fn of(metrics: &Metrics) -> Self {
-        Self::read(&metrics.encode().unwrap())
+        Self::read(&metrics.encode(Format::OpenMetrics).unwrap())
     }
 
     #[track_caller]
@@ -102,7 +102,9 @@ fn address(platform: &Platform, path: &str) -> String {
 }
 
 async fn scrape(platform: &Platform) -> Exposition {
-    let response = reqwest::get(address(platform, "/metrics")).await.unwrap();
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2";
+    let request = reqwest::Client::new().get(address(platform, "/metrics")).header("accept", accept);
+    let response = request.send().await.unwrap();
     assert_eq!(response.status(), 200);
     let content_type = response.headers()["content-type"].to_str().unwrap();
     assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -124,8 +126,10 @@ async fn what_happens_is_counted_and_known_by_no_name_of_an_organization() {
     assert_eq!(odd.status(), 405);
     eventually("a sample is there of all", || async {
         let seen = scrape(&platform).await.samples;
-        seen.get("channel_sync_rejected_messages{code=\"malformed-json\"}") == Some(&1.0)
-            && seen.contains_key("channel_sync_queue_messages")
+        // The last of what is sampled, and of what is counted after it is done.
+        seen.get("channel_sync_rejected_messages{code=\"missing-field\"}") == Some(&1.0)
+            && seen.get("channel_sync_queue_messages") == Some(&0.0)
+            && seen.get("channel_sync_ingest_acknowledged_total") == Some(&9.0)
     })
     .await;
 
@@ -168,6 +172,13 @@ async fn what_happens_is_counted_and_known_by_no_name_of_an_organization() {
         assert_eq!(seen.value(series), expected, "{series}");
     }
     assert!(seen.value("executor_batch_duration_seconds_count") >= 2.0);
+    let plain = reqwest::get(address(&platform, "/metrics")).await.unwrap();
+    assert_eq!(plain.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let plain = plain.text().await.unwrap();
+    assert!(
+        plain.contains("\n# TYPE channel_sync_jobs_total counter\n") && !plain.contains("# EOF"),
+        "{plain}"
+    );
     assert!(seen.value("executor_locked_seconds_total") > 0.0);
     assert!(seen.samples["process_resident_memory_bytes"] > 1e6);
     assert!(seen.samples["process_cpu_seconds_total"] > 0.0);

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::routing::post;
 use channel_sync::config::{Config, TelemetryConfig};
 use channel_sync::contract::{Message, to_message};
-use channel_sync::metrics::Metrics;
+use channel_sync::metrics::{Format, Metrics};
 use channel_sync::telemetry::Traces;
 use channel_sync::telemetry::traces::{EventWork, Names, WAITING_MAX};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -136,7 +136,7 @@ async fn the_publishers_trace_goes_on_to_intake_and_jobs() {
 const NAMES: Names = Names { batch: "a batch", event: "an event", from_broker: true };
 
 fn counted(metrics: &Metrics, outcome: &str) -> f64 {
-    let text = metrics.encode().unwrap();
+    let text = metrics.encode(Format::OpenMetrics).unwrap();
     let series = format!("channel_sync_trace_spans_total{{outcome=\"{outcome}\"}} ");
     text.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
 }
