@@ -29,7 +29,8 @@
 //! | [`cli`] | the command line: a thin layer over `operations` and `service` |
 //! | [`config`] | defaults, a file and the environment into a checked configuration |
 //! | [`delay`] | growing pauses |
-//! | [`telemetry`] | log records |
+//! | [`metrics`] | what the service counts and measures |
+//! | [`telemetry`] | log records, and spans for a collector |
 //! | [`tls`] | whom the servers are believed, and what an error of TLS means |
 //!
 //! Dependencies point one way. `broker` and `store` do not know each other, `contract` knows only `domain`,
@@ -53,6 +54,7 @@ pub mod delay;
 pub mod domain;
 pub mod flow;
 pub mod http;
+pub mod metrics;
 pub mod operations;
 pub mod service;
 pub mod store;

@@ -17,8 +17,11 @@ use crate::delay::Delays;
 use crate::flow::executor::{BatchLimits, Executor};
 use crate::flow::ingest::{Ingest, IntakeLimits};
 use crate::flow::replayer::Replayer;
+use crate::flow::sampler::Sampler;
 use crate::http::{self, App};
+use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
+use crate::telemetry::Traces;
 
 /// Consumes, executes and serves HTTP, until SIGTERM or SIGINT. Then it takes no more deliveries, finishes the
 /// batches at hand, acknowledges them and closes its links, within the configured time; a second signal ends
@@ -58,6 +61,7 @@ pub struct Service {
     stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
     http_address: Option<SocketAddr>,
+    traces: Traces,
 }
 
 impl Service {
@@ -70,8 +74,11 @@ impl Service {
         let store = Store::new(&config.database).context("read database.url")?;
         let catalogue = Arc::new(config.catalogue.clone());
         let trouble = || Delays::new(config.retry.delay_min, config.retry.delay_max);
-        let mut service = Self { stop: CancellationToken::new(), tasks: JoinSet::new(), http_address: None };
-        let mut link = Link::new(&config.broker);
+        let metrics = Metrics::new(config.executor.workers);
+        let traces = Traces::new(&config.telemetry, metrics.traces.clone())?;
+        let (stop, tasks) = (CancellationToken::new(), JoinSet::new());
+        let mut service = Self { stop, tasks, http_address: None, traces: traces.clone() };
+        let mut link = Link::new(&config.broker).measured_by(metrics.link.clone());
         // First of all, so that health can be asked for while the database is not there yet.
         if let Some(listen) = config.http.listen {
             let database =
@@ -82,10 +89,20 @@ impl Service {
                 link: link.state(),
                 queue: http::QueueLook::new(&config.broker),
                 previews: http::Previews::default(),
+                metrics: Arc::clone(&metrics),
                 config: Arc::new(config.clone()),
                 stop: service.stop.clone(),
             };
+            let (of_service, of_http) = (store.clone(), app.store.clone());
+            metrics.pools.show("service", move || of_service.pool_figures());
+            metrics.pools.show("http", move || of_http.pool_figures());
+            let sampler = Sampler::new(app.store.clone(), link.lookout(), metrics.sampled.clone());
+            let (interval, stop) = (config.metrics.sample, service.stop.clone());
             service.listen(listen, app).await?;
+            service.tasks.spawn(async move {
+                sampler.work(interval, stop).await;
+                Ok(())
+            });
         }
         prepare(&store, config, migrate, trouble()).await?;
 
@@ -98,8 +115,10 @@ impl Service {
             follow_up_writes_max: config.executor.follow_up_writes_max,
             lock_timeout: config.executor.lock_timeout,
         };
-        let executor =
-            Arc::new(Executor::new(store.clone(), Arc::clone(&catalogue), limits, config.retry.jobs));
+        let executor = Executor::new(store.clone(), Arc::clone(&catalogue), limits, config.retry.jobs)
+            .measured_by(metrics.executor.clone())
+            .traced_by(traces.clone());
+        let executor = Arc::new(executor);
         for _ in 0..config.executor.workers {
             let (executor, wake, poll) = (Arc::clone(&executor), Arc::clone(&wake), config.executor.poll);
             let (trouble, stop) = (trouble(), stop.clone());
@@ -108,13 +127,16 @@ impl Service {
                 Ok(())
             });
         }
-        let (replayer, poll) = (Replayer::new(store.clone()), config.executor.poll);
+        let (replayer, poll) =
+            (Replayer::new(store.clone()).measured_by(metrics.replayer.clone()), config.executor.poll);
         let (wake, trouble_of_replayer, stop_replayer) = (Arc::clone(&wake), trouble(), stop.clone());
         service.tasks.spawn(async move {
             replayer.work(&wake, poll, trouble_of_replayer, stop_replayer).await;
             Ok(())
         });
-        let ingest = Ingest::new(store, catalogue, config.ingest.limits());
+        let ingest = Ingest::new(store, catalogue, config.ingest.limits())
+            .measured_by(metrics.ingest.clone())
+            .traced_by(traces);
         let limits = IntakeLimits {
             messages_max: config.ingest.batch_events_max,
             bytes_max: config.ingest.batch_bytes_max,
@@ -140,10 +162,12 @@ impl Service {
         }
     }
 
-    /// Takes no more deliveries, finishes the batches at hand, acknowledges them and closes the links.
+    /// Takes no more deliveries, finishes the batches at hand, acknowledges them, closes the links, and sends the
+    /// spans that wait.
     pub async fn stop(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
+        self.traces.flush().await;
     }
 
     async fn listen(&mut self, listen: SocketAddr, app: App) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use lapin::tcp::RustlsConnector;
@@ -27,7 +27,8 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection and the second handle on its socket.
 pub(super) struct Wire {
-    connection: Connection,
+    /// Who else looks at it does so for a moment, and does not keep it.
+    connection: Arc<Connection>,
     socket: Socket,
     watch: SilenceWatch,
 }
@@ -87,7 +88,7 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
     match tokio::time::timeout(timeout, attempt).await {
         Ok(Ok(connection)) => {
             let watch = SilenceWatch::begin(last_heard, silence_max(config.heartbeat), socket.handle());
-            Ok(Wire { connection, socket, watch })
+            Ok(Wire { connection: Arc::new(connection), socket, watch })
         }
         Ok(Err(error)) => Err(refused(error)),
         Err(_) => Err(BrokerError::Timeout { action: CONNECT.to_owned(), after: timeout, blocked: false }),
@@ -141,6 +142,11 @@ impl Wire {
     /// Opens a channel.
     pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
         self.connection.create_channel().await.map_err(|error| BrokerError::of("open a channel", &error))
+    }
+
+    /// The connection, for as long as it is here.
+    pub(super) fn weak(&self) -> Weak<Connection> {
+        Arc::downgrade(&self.connection)
     }
 
     /// Whether the connection is there, as far as the library knows.

@@ -13,6 +13,7 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, Queu
 use lapin::types::FieldTable;
 
 use super::connection::{CLOSE_TIMEOUT, Wire, connect};
+use super::depth::Place;
 use super::error::{BrokerError, codes, reply_code};
 use super::{Topology, message};
 use crate::config::BrokerConfig;
@@ -125,6 +126,16 @@ impl Consumer {
     /// The number of this generation.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// How many deliveries are not acknowledged.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        self.tag_taken - self.tag_acknowledged
+    }
+
+    /// Where to look how the queue stands.
+    pub(super) fn place(&self) -> Place {
+        Place { connection: self.wire.weak(), queue: self.queue.clone() }
     }
 
     /// Whether this generation is the one that made the delivery of this receipt.

@@ -1,10 +1,14 @@
-//! How long a queue is, for people who ask.
+//! How long a queue is: for people who ask, and for the metrics, over the link that is there.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 
 use super::connection::connect;
-use super::error::BrokerError;
+use super::error::{BrokerError, codes, reply_code};
 use crate::config::BrokerConfig;
 
 /// How a queue stands.
@@ -38,4 +42,64 @@ pub async fn depth(config: &BrokerConfig, queue: &str) -> Result<Depth, BrokerEr
         .unwrap_or_else(|_| Err(BrokerError::Timeout { action: action.clone(), after, blocked: false }));
     wire.close().await;
     found.map(|queue| Depth { messages: queue.message_count(), consumers: queue.consumer_count() })
+}
+
+/// How long a look over the link may take. It is not worth more: the next one comes.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A queue, and the connection of the link to look at it by.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) connection: Weak<Connection>,
+    pub(super) queue: String,
+}
+
+/// What was seen over the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// How the queue stands.
+    pub depth: Depth,
+    /// Whether the broker reads nothing from this connection for now.
+    pub blocked: bool,
+}
+
+/// Looks at the queue of a [`Link`](super::Link), over the connection that it has at the time, on a channel of its own:
+/// what goes wrong there does the link no harm.
+#[derive(Debug, Clone, Default)]
+pub struct Lookout(Arc<Mutex<Option<Place>>>);
+
+impl Lookout {
+    /// The link has this generation now, or none.
+    pub(super) fn moved(&self, place: Option<Place>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+
+    /// How the queue stands. None while the link is down, where the broker does not answer in time, and where it does
+    /// not let this user look: from RabbitMQ 4.3 on, that needs the permission to configure the queue.
+    pub async fn look(&self) -> Option<Sight> {
+        let place = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let connection = place.connection.upgrade()?;
+        let looking = async {
+            let channel = connection.create_channel().await?;
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let found =
+                channel.queue_declare(place.queue.as_str().into(), passive, FieldTable::default()).await?;
+            channel.close(200, "goodbye".into()).await?;
+            Ok::<_, lapin::Error>(found)
+        };
+        match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
+            Ok(Ok(queue)) => {
+                let depth = Depth { messages: queue.message_count(), consumers: queue.consumer_count() };
+                Some(Sight { depth, blocked: connection.status().blocked() })
+            }
+            Ok(Err(error)) => {
+                if reply_code(&error) == Some(codes::ACCESS_REFUSED) {
+                    tracing::debug!(%error, "this user may not look at the queue");
+                    self.moved(None);
+                }
+                None
+            }
+            Err(_) => None,
+        }
+    }
 }

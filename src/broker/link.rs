@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{BrokerError, Consumer, Delivery, Receipt};
+use super::{BrokerError, Consumer, Delivery, Lookout, Receipt};
 use crate::config::BrokerConfig;
 use crate::delay::Delays;
+use crate::metrics::LinkMetrics;
 
 /// The state that a link is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Link {
     attempt_at: Option<Instant>,
     up_since: Option<Instant>,
     was_up: bool,
+    lookout: Lookout,
+    metrics: LinkMetrics,
 }
 
 impl Link {
@@ -60,7 +63,20 @@ impl Link {
             attempt_at: None,
             up_since: None,
             was_up: false,
+            lookout: Lookout::default(),
+            metrics: LinkMetrics::default(),
         }
+    }
+
+    /// Counts by these from now on.
+    #[must_use]
+    pub fn measured_by(self, metrics: LinkMetrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Who may look at the queue over this link.
+    pub fn lookout(&self) -> Lookout {
+        self.lookout.clone()
     }
 
     /// The state of the link, now and whenever it changes.
@@ -92,8 +108,13 @@ impl Link {
     /// Permanent ones, and only before the link was up for the first time.
     pub async fn next_batch(&mut self, max: usize) -> Result<Vec<Delivery>, BrokerError> {
         loop {
-            match self.consumer().await?.next_batch(max).await {
-                Ok(batch) => return Ok(batch),
+            let consumer = self.consumer().await?;
+            match consumer.next_batch(max).await {
+                Ok(batch) => {
+                    let unacknowledged = consumer.unacknowledged();
+                    self.metrics.delivered(batch.len(), unacknowledged);
+                    return Ok(batch);
+                }
                 Err(error) => self.lost(&error),
             }
         }
@@ -110,6 +131,7 @@ impl Link {
             return Err(BrokerError::Stale);
         };
         let acknowledged = consumer.ack_through(last).await;
+        self.metrics.unacknowledged(consumer.unacknowledged());
         if let Err(error) = &acknowledged {
             self.lost(error);
         }
@@ -119,9 +141,11 @@ impl Link {
     /// Lets go of the live generation in order: what was not acknowledged comes again. The next use
     /// connects anew, so this is a pause as well as an end.
     pub async fn close(&mut self) {
+        self.lookout.moved(None);
         if let Some(consumer) = self.consumer.take() {
             consumer.close().await;
         }
+        self.metrics.down();
         self.attempt = 0;
         self.attempt_at = None;
         self.up_since = None;
@@ -131,6 +155,8 @@ impl Link {
     /// Drops the live generation after an error; the next use builds another.
     pub fn lost(&mut self, error: &BrokerError) {
         self.consumer = None;
+        self.lookout.moved(None);
+        self.metrics.lost();
         // A link that comes up only to break again must not be built in a tight loop.
         let stable =
             self.up_since.take().is_some_and(|since| since.elapsed() >= self.config.reconnect_delay_max);
@@ -162,16 +188,22 @@ impl Link {
                     self.attempt = 0;
                     self.up_since = Some(Instant::now());
                     self.was_up = true;
+                    self.lookout.moved(Some(consumer.place()));
+                    self.metrics.connected();
                     let since = jiff::Timestamp::now();
                     self.state.send_replace(LinkState::Up { generation, since });
                     return Ok(consumer);
                 }
                 Err(error) if !error.is_transient() && !self.was_up => {
+                    self.metrics.connect_failed();
                     let last_error = Some(error.to_string());
                     self.state.send_replace(LinkState::Connecting { attempt, last_error });
                     return Err(error);
                 }
-                Err(error) => self.pause_after(&error),
+                Err(error) => {
+                    self.metrics.connect_failed();
+                    self.pause_after(&error);
+                }
             }
         }
     }

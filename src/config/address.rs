@@ -68,6 +68,31 @@ impl ServiceUrl {
         Ok(Self { text: text.to_owned(), tls: Some(url.scheme() == "amqps") })
     }
 
+    /// Checks the URL of a collector that speaks OTLP over HTTP; none is "".
+    ///
+    /// # Errors
+    /// What was expected instead, as a clause.
+    pub fn collector(text: &str) -> Result<Option<Self>, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let expected = "expected a URL such as http://127.0.0.1:4318, or \"\"";
+        let url = url::Url::parse(text).map_err(|error| format!("{expected} ({error})"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!("{expected}: the scheme is http or https, not {}", url.scheme()));
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(format!("{expected}: it names no host"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(format!("{expected}: credentials belong into OTEL_EXPORTER_OTLP_HEADERS"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(format!("{expected}: it ends with its path, behind which /v1/traces is put"));
+        }
+        Ok(Some(Self { text: text.to_owned(), tls: Some(url.scheme() == "https") }))
+    }
+
     /// Checks a Postgres URL. Several hosts, hosts left out and most parameters are the driver's to judge; what is
     /// said of TLS is not, since the driver knows no way to verify a server.
     ///

@@ -51,6 +51,10 @@ pub struct Config {
     pub catalogue: Catalogue,
     /// The HTTP listener.
     pub http: HttpConfig,
+    /// How often the metrics look at the database and the queue.
+    pub metrics: MetricsConfig,
+    /// Where spans go.
+    pub telemetry: TelemetryConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// How the service stops.
@@ -183,6 +187,24 @@ pub struct HttpConfig {
     pub pool_size_max: usize,
 }
 
+/// `[metrics]`: what `/metrics` shows.
+#[derive(Debug, Clone)]
+pub struct MetricsConfig {
+    /// `sample_seconds`: how often the database and the queue are looked at.
+    pub sample: Duration,
+}
+
+/// `[telemetry]`: where spans go.
+#[derive(Debug, Clone)]
+pub struct TelemetryConfig {
+    /// `otlp_endpoint`: the collector, below which `/v1/traces` is; none: no spans are made.
+    pub otlp_endpoint: Option<ServiceUrl>,
+    /// `service_name`: what the service is called in traces; 1 to 100 letters, digits, `-`, `_`, `.`, `/`.
+    pub service_name: String,
+    /// `sampling_percent`: how many of the traces that begin here are kept; 0 to 100.
+    pub sampling_percent: u8,
+}
+
 /// `[log]`: what is logged, and how.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
@@ -293,6 +315,12 @@ impl Reader {
                             the port could operate the service, and http.access_tokens names nobody who may";
             self.refuse("http.listen", expected.to_owned());
         }
+        let metrics = MetricsConfig { sample: self.seconds("metrics.sample_seconds", 1..=3_600) };
+        let telemetry = TelemetryConfig {
+            otlp_endpoint: self.text("telemetry.otlp_endpoint", ServiceUrl::collector).flatten(),
+            service_name: self.text("telemetry.service_name", service_name).unwrap_or_default(),
+            sampling_percent: self.integer("telemetry.sampling_percent", 0..=100),
+        };
         let format = self.text("log.format", log_format);
         let filter = self.text("log.filter", log_filter);
         let broker_auth = self.text("broker.auth", broker_auth).unwrap_or(BrokerAuth::Plain);
@@ -395,6 +423,8 @@ impl Reader {
                 access_tokens: access_tokens.unwrap_or_default(),
                 pool_size_max: http_pool_size_max,
             },
+            metrics,
+            telemetry,
             log: LogConfig { format: format.unwrap_or(LogFormat::Text), filter: filter.unwrap_or_default() },
             shutdown,
             printed,
@@ -633,6 +663,15 @@ fn database_tls(text: &str) -> Result<bool, String> {
         _ => Err("expected \"verify-full\" or \"off\": TLS that does not verify the server is not offered"
             .to_owned()),
     }
+}
+
+fn service_name(text: &str) -> Result<String, String> {
+    let well_formed = (1..=100).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/'));
+    if !well_formed {
+        return Err("expected 1 to 100 letters, digits, hyphens, underscores, dots and slashes".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -1,4 +1,4 @@
-//! The W3C `traceparent`, by which a publisher's trace goes on in this program's log lines.
+//! The W3C `traceparent`, by which a publisher's trace goes on in this program's log lines and spans.
 
 use std::fmt;
 
@@ -34,6 +34,16 @@ impl TraceParent {
         &self.0[3..35]
     }
 
+    /// The id of the publisher's span: 16 lower-case hexadecimal digits.
+    pub fn parent_id(&self) -> &str {
+        &self.0[36..52]
+    }
+
+    /// Whether the publisher says that it keeps this trace.
+    pub fn is_sampled(&self) -> bool {
+        u8::from_str_radix(&self.0[53..55], 16).is_ok_and(|flags| flags & 1 == 1)
+    }
+
     /// The whole text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -52,4 +62,19 @@ fn is_hex(text: &str, length: usize) -> bool {
 
 fn is_zero(text: &str) -> bool {
     text.bytes().all(|byte| byte == b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_parts() {
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+        let parse = |flags: &str| TraceParent::parse(&format!("{text}-{flags}")).unwrap();
+        assert_eq!(parse("01").trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(parse("01").parent_id(), "00f067aa0ba902b7");
+        let sampled = ["00", "01", "02", "03", "ff"].map(|flags| parse(flags).is_sampled());
+        assert_eq!(sampled, [false, true, false, true, true]);
+    }
 }

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -23,15 +23,19 @@ use super::database::{Database, DatabaseSession, DatabaseTransaction};
 use crate::contract::TraceParent;
 use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
-use crate::domain::mailbox::{self, Done, Letter, LetterNo, NewLetter, Progress, Recipients, Verdict, Work};
+use crate::domain::mailbox::{
+    self, Done, JobDone, Letter, LetterNo, NewLetter, Progress, Recipients, Verdict, Work,
+};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::setting::Change;
 use crate::domain::world::Writes;
 use crate::domain::{ChangeNo, EventNo, OrganizationNo, SHARDS, Shard};
+use crate::metrics::{ExecutorMetrics, JobFigures};
 use crate::store::StoreError;
 use crate::store::batch::{Attempts, Due, Trace};
 use crate::store::failure::Blamed;
 use crate::store::save::FoundWrongs;
+use crate::telemetry::traces::{Begun, EventWork, Names, Traces};
 
 /// How large a batch may be, and how long it waits.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +60,12 @@ pub struct Executor<D> {
     limits: BatchLimits,
     retry: RetryPolicy,
     steps: AtomicUsize,
+    metrics: ExecutorMetrics,
+    traces: Traces,
 }
+
+/// What its spans are called.
+const SPANS: Names = Names { batch: "work off batch", event: "work off event", from_broker: false };
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,7 +116,20 @@ type Unsaved = (Writes, Done);
 impl<D: Database> Executor<D> {
     /// An executor on this database.
     pub fn new(database: D, catalogue: Arc<Catalogue>, limits: BatchLimits, retry: RetryPolicy) -> Self {
-        Self { database, catalogue, limits, retry, steps: AtomicUsize::new(0) }
+        let (metrics, traces) = (ExecutorMetrics::default(), Traces::default());
+        Self { database, catalogue, limits, retry, steps: AtomicUsize::new(0), metrics, traces }
+    }
+
+    /// Sends spans there from now on.
+    #[must_use]
+    pub fn traced_by(self, traces: Traces) -> Self {
+        Self { traces, ..self }
+    }
+
+    /// Counts by these from now on.
+    #[must_use]
+    pub fn measured_by(self, metrics: ExecutorMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Works off one batch of due letters, in one transaction. Where one of its jobs may have made it fail,
@@ -130,12 +152,24 @@ impl<D: Database> Executor<D> {
         while !due.is_empty() && !step.went_on() {
             let shards = self.choose(&mut due);
             let mut unsaved = None;
-            step = match self.work_off(&mut session, &shards, Care::Quick, &mut unsaved).await {
+            let trace = self.traces.begin();
+            let worked_off = match self.work_off(&mut session, &shards, Care::Quick, &mut unsaved).await {
                 Err(error) if error.may_be_one_job() => {
                     tracing::debug!(%error, shards = shards.len(), "a batch failed; look for the job that does");
-                    self.work_off(&mut session, &shards, Care::Thorough, &mut unsaved).await?
+                    self.metrics.repeated();
+                    self.work_off(&mut session, &shards, Care::Thorough, &mut unsaved).await
                 }
-                outcome => outcome?,
+                outcome => outcome,
+            };
+            step = match worked_off {
+                Ok(step) => step,
+                Err(error) => {
+                    self.metrics.failed();
+                    if let Some(trace) = trace {
+                        trace.fail(SPANS, &error);
+                    }
+                    return Err(error);
+                }
             };
         }
         Ok(step)
@@ -150,17 +184,22 @@ impl<D: Database> Executor<D> {
         care: Care,
         unsaved: &mut Option<Unsaved>,
     ) -> Result<Step, StoreError> {
+        let (began, trace) = (Instant::now(), self.traces.begin());
         let transaction = session.begin().await?;
         let lock_timeout = match care {
             Care::Quick => self.limits.lock_timeout,
             Care::Thorough => self.limits.lock_timeout * THOROUGH_PATIENCE,
         };
         let locked = transaction.lock_shards(shards, lock_timeout).await?;
+        self.metrics.tried_to_lock(shards.len(), locked.shards.len());
         if locked.shards.is_empty() || locked.everybody_held {
+            self.metrics.found_nothing();
             return Ok(Step { saw_due: !locked.everybody_held, ..Step::default() });
         }
+        let _locked = self.metrics.locked();
         let mut batch = OpenBatch {
             transaction,
+            metrics: &self.metrics,
             catalogue: &self.catalogue,
             retry: &self.retry,
             shards: locked.shards,
@@ -209,6 +248,13 @@ impl<D: Database> Executor<D> {
         if step.went_on() {
             transaction.commit().await?;
             log(&done, &blamed, &traces);
+            self.metrics.count(&figures(&done, &blamed));
+            if let Some(trace) = trace {
+                end_trace(trace, &step, &done, &traces);
+            }
+            self.metrics.committed(step.letters_done, step.letters_cut, step.jobs, began.elapsed());
+        } else {
+            self.metrics.found_nothing();
         }
         Ok(step)
     }
@@ -291,6 +337,7 @@ const FIRST_SHARD_STRIDE: usize = 7;
 /// A batch that is being worked off.
 struct OpenBatch<'a, T> {
     transaction: T,
+    metrics: &'a ExecutorMetrics,
     catalogue: &'a Catalogue,
     retry: &'a RetryPolicy,
     shards: Vec<Shard>,
@@ -431,6 +478,7 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
                 continue;
             }
             if part.len() > 1 {
+                self.metrics.halved();
                 let later = part.split_off(part.len() / 2);
                 parts.extend([later, part]);
                 continue;
@@ -650,6 +698,66 @@ fn to_one(letter: &Letter, no: LetterNo, organization: OrganizationNo) -> Letter
     Letter { no, work, progress, weight, ..letter.clone() }
 }
 
+/// What a batch came to.
+fn figures(done: &[(Done, FoundWrongs)], blamed: &[(Blamed, String)]) -> JobFigures {
+    let mut figures = JobFigures::default();
+    for (done, _) in done {
+        done.jobs.iter().for_each(|job| figures.done(job));
+        done.verdicts.iter().for_each(|(_, verdict)| figures.settled(verdict));
+    }
+    for (blamed, _) in blamed {
+        match blamed {
+            Blamed::Postponed { kind, .. } => figures.retried(*kind),
+            Blamed::GivenUp { kind, .. } => figures.failed(*kind),
+            Blamed::Split { .. } | Blamed::DoneBefore { .. } => {}
+        }
+    }
+    figures
+}
+
+/// The spans of a batch: its own, and one for each event that jobs were done for.
+fn end_trace(trace: Begun, step: &Step, done: &[(Done, FoundWrongs)], traces: &HashMap<EventNo, Trace>) {
+    let mut events: BTreeMap<EventNo, (JobsDone, Option<&Verdict>)> = BTreeMap::new();
+    for (done, _) in done {
+        for job in &done.jobs {
+            events.entry(job.event).or_default().0.add(job);
+        }
+        for (event, verdict) in &done.verdicts {
+            events.entry(*event).or_default().1 = Some(verdict);
+        }
+    }
+    let parents: HashMap<EventNo, TraceParent> = traces
+        .iter()
+        .filter_map(|(event, trace)| Some((*event, TraceParent::parse(trace.traceparent.as_deref()?)?)))
+        .collect();
+    let works = events.iter().map(|(event, (jobs, verdict))| {
+        let outcome = verdict.map(|verdict| match verdict {
+            Verdict::Applied => "applied",
+            Verdict::Superseded => "superseded",
+            Verdict::Locked => "locked",
+            Verdict::Rejected(_) => "rejected",
+        });
+        EventWork {
+            parent: parents.get(event),
+            event_id: traces.get(event).map(|trace| &*trace.event_id),
+            outcome,
+            counts: vec![
+                ("channel_sync.jobs", jobs.jobs as i64),
+                ("channel_sync.entries_added", jobs.added.into()),
+                ("channel_sync.entries_changed", jobs.changed.into()),
+                ("channel_sync.entries_removed", jobs.removed.into()),
+            ],
+            wrong: outcome.filter(|outcome| *outcome == "rejected"),
+        }
+    });
+    let counts = [
+        ("channel_sync.letters", (step.letters_done + step.letters_cut) as i64),
+        ("channel_sync.jobs", step.jobs as i64),
+        ("channel_sync.jobs_put_off", step.letters_postponed as i64),
+    ];
+    trace.end(SPANS, &counts, works);
+}
+
 /// What became of each event and of the jobs done for it, in a span that carries the publisher's trace: the
 /// same fields as that of the ingest, so that one search finds the way from the message to its results.
 fn log(done: &[(Done, FoundWrongs)], blamed: &[(Blamed, String)], traces: &HashMap<EventNo, Trace>) {
@@ -659,11 +767,11 @@ fn log(done: &[(Done, FoundWrongs)], blamed: &[(Blamed, String)], traces: &HashM
     for (blamed, error) in blamed {
         match blamed {
             Blamed::Split { .. } => {}
-            Blamed::Postponed { organization, delay_ms } => {
+            Blamed::Postponed { organization, delay_ms, .. } => {
                 let organization_no = organization.0;
                 tracing::warn!(error, organization_no, delay_ms, "a job failed and runs again");
             }
-            Blamed::GivenUp { organization } => {
+            Blamed::GivenUp { organization, .. } => {
                 let organization_no = organization.0;
                 tracing::error!(error, organization_no, "a job failed too often and is parked");
             }
@@ -678,11 +786,7 @@ fn log(done: &[(Done, FoundWrongs)], blamed: &[(Blamed, String)], traces: &HashM
 fn log_done(done: &Done, traces: &HashMap<EventNo, Trace>, found_wrong: &FoundWrongs) {
     let mut jobs: BTreeMap<EventNo, JobsDone> = BTreeMap::new();
     for job in &done.jobs {
-        let jobs = jobs.entry(job.event).or_default();
-        jobs.jobs += 1;
-        jobs.added += job.counts.added;
-        jobs.changed += job.counts.changed;
-        jobs.removed += job.counts.removed;
+        jobs.entry(job.event).or_default().add(job);
     }
     let verdicts: HashMap<EventNo, &Verdict> =
         done.verdicts.iter().map(|(event, verdict)| (*event, verdict)).collect();
@@ -721,4 +825,13 @@ struct JobsDone {
     added: i32,
     changed: i32,
     removed: i32,
+}
+
+impl JobsDone {
+    fn add(&mut self, job: &JobDone) {
+        self.jobs += 1;
+        self.added += job.counts.added;
+        self.changed += job.counts.changed;
+        self.removed += job.counts.removed;
+    }
 }

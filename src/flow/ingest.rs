@@ -5,6 +5,7 @@
 //! was delivered waits here; the prefetch bounds it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,8 +15,10 @@ use crate::broker::BrokerError;
 use crate::contract::{self, Limits, Message, Rejection, RejectionCode, TraceParent};
 use crate::delay::Delays;
 use crate::domain::catalogue::Catalogue;
+use crate::metrics::{IngestMetrics, IntakeFigures};
 use crate::store::StoreError;
 use crate::store::intake::{Incoming, Taken};
+use crate::telemetry::traces::{EventWork, Names, Traces};
 
 /// How much is stored in one transaction.
 #[derive(Debug, Clone, Copy)]
@@ -44,12 +47,30 @@ pub struct Ingest<D> {
     database: D,
     catalogue: Arc<Catalogue>,
     limits: Limits,
+    metrics: IngestMetrics,
+    traces: Traces,
 }
+
+/// What its spans are called.
+const SPANS: Names = Names { batch: "take in batch", event: "take in event", from_broker: true };
 
 impl<D: Database> Ingest<D> {
     /// An ingest into this database.
     pub fn new(database: D, catalogue: Arc<Catalogue>, limits: Limits) -> Self {
-        Self { database, catalogue, limits }
+        let (metrics, traces) = (IngestMetrics::default(), Traces::default());
+        Self { database, catalogue, limits, metrics, traces }
+    }
+
+    /// Counts by these from now on.
+    #[must_use]
+    pub fn measured_by(self, metrics: IngestMetrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Sends spans there from now on.
+    #[must_use]
+    pub fn traced_by(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Reads messages as events, without storing anything.
@@ -69,9 +90,25 @@ impl<D: Database> Ingest<D> {
     /// # Errors
     /// Where the database cannot be reached or refuses: then nothing of the batch was taken in.
     pub async fn take_in(&self, incoming: &[Incoming]) -> Result<Vec<Taken>, StoreError> {
-        let taken = self.database.take_in(&self.catalogue, incoming).await?;
+        let began = Instant::now();
+        let trace = self.traces.begin();
+        let taken = match self.database.take_in(&self.catalogue, incoming).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                if let Some(trace) = trace {
+                    trace.fail(SPANS, &error);
+                }
+                return Err(error);
+            }
+        };
+        let took = began.elapsed();
         for (one, taken) in incoming.iter().zip(&taken) {
             log(one, taken);
+        }
+        self.metrics.taken_in(&figures(incoming, &taken), took);
+        if let Some(trace) = trace {
+            let messages = [("messaging.batch.message_count", incoming.len() as i64)];
+            trace.end(SPANS, &messages, incoming.iter().zip(&taken).map(|(one, taken)| work(one, taken)));
         }
         Ok(taken)
     }
@@ -100,6 +137,7 @@ impl<D: Database> Ingest<D> {
             while !deliveries.is_empty() {
                 let first = limits.first(deliveries.iter().map(|(message, _)| message.body.len()));
                 let (messages, mut receipts): (Vec<Message>, Vec<_>) = deliveries.drain(..first).unzip();
+                let count = messages.len();
                 let Some(last) = receipts.pop() else { continue };
                 let mut incoming = self.decode(messages);
                 if !self.take_in_at_last(&mut incoming, &mut trouble, &stop).await {
@@ -109,6 +147,7 @@ impl<D: Database> Ingest<D> {
                     tracing::info!(%error, "acknowledge a batch; the broker delivers it again");
                     break;
                 }
+                self.metrics.acknowledged(count);
             }
         }
         link.close().await;
@@ -132,6 +171,7 @@ impl<D: Database> Ingest<D> {
                 }
                 Err(error) => error,
             };
+            self.metrics.failed();
             let refused = error.blames_data();
             match incoming {
                 [one] if refused && one.decoded.is_ok() => {
@@ -165,6 +205,37 @@ impl<D: Database> Ingest<D> {
             }
         }
     }
+}
+
+/// What a batch did for the event of a message.
+fn work<'a>(incoming: &'a Incoming, taken: &'a Taken) -> EventWork<'a> {
+    let (parent, event_id) = match &incoming.decoded {
+        Ok(envelope) => (envelope.traceparent.as_ref(), Some(&*envelope.id)),
+        Err(rejection) => (None, rejection.id.as_deref()),
+    };
+    let (outcome, wrong) = match taken {
+        Taken::Accepted(_) => ("accepted", None),
+        Taken::Ignored(_) => ("ignored", None),
+        Taken::Duplicate => ("duplicate", None),
+        Taken::Rejected(rejection) => ("rejected", Some(rejection.code.name())),
+    };
+    EventWork { parent, event_id, outcome: Some(outcome), counts: Vec::new(), wrong }
+}
+
+/// What a batch came to.
+fn figures(incoming: &[Incoming], taken: &[Taken]) -> IntakeFigures {
+    let mut figures = IntakeFigures::default();
+    for (one, taken) in incoming.iter().zip(taken) {
+        match taken {
+            Taken::Accepted(_) => figures.accepted += 1,
+            Taken::Ignored(_) => figures.ignored += 1,
+            Taken::Duplicate => figures.duplicate += 1,
+            Taken::Rejected(rejection) => figures.rejected.push(rejection.code),
+        }
+        figures.redelivered += usize::from(one.message.properties.redelivered == Some(true));
+        figures.body_bytes += one.message.body.len();
+    }
+    figures
 }
 
 /// One line for each message, with the publisher's trace.

@@ -8,6 +8,7 @@
 //! | [`ingest`] | takes messages from the broker, and acknowledges them after what they say is committed |
 //! | [`executor`] | works off letters, batch by batch |
 //! | [`replayer`] | sends the jobs of replays back into the mailboxes |
+//! | [`sampler`] | looks at the database and the queue, for the metrics |
 //! | [`database`], [`deliveries`] | what they ask of a database and a broker, for tests to stand in |
 
 pub mod database;
@@ -15,3 +16,4 @@ pub mod deliveries;
 pub mod executor;
 pub mod ingest;
 pub mod replayer;
+pub mod sampler;

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::delay::Delays;
+use crate::metrics::ReplayerMetrics;
 use crate::store::replay::Sent;
 use crate::store::{Store, StoreError};
 
@@ -19,12 +20,19 @@ const JOBS_MAX: i64 = 500;
 #[derive(Debug)]
 pub struct Replayer {
     store: Store,
+    metrics: ReplayerMetrics,
 }
 
 impl Replayer {
     /// A replayer on this database.
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, metrics: ReplayerMetrics::default() }
+    }
+
+    /// Counts by these from now on.
+    #[must_use]
+    pub fn measured_by(self, metrics: ReplayerMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Sends the next jobs of a replay that may go on; none where there is no such replay.
@@ -35,6 +43,7 @@ impl Replayer {
         let sent = self.store.send_replay(JOBS_MAX).await?;
         if let Some(Sent { replay_no, sent, refused, done }) = &sent {
             tracing::debug!(replay_no, sent, refused, "sent jobs of a replay");
+            self.metrics.sent(*sent, *refused);
             if *done {
                 tracing::info!(replay_no, "all jobs of a replay are sent");
             }

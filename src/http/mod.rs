@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `health` | `/livez`, `/readyz` |
 //! | [`api`] | `/api/v1/…` |
+//! | `metrics` | `/metrics`, and what is counted of requests |
 //! | `access` | who asks, and what they may do |
 //! | `problem` | errors as problem details (RFC 9457) |
 //! | `previews` | previews: few at one time, and none for long |
@@ -17,6 +18,7 @@
 pub mod access;
 pub mod api;
 mod health;
+mod metrics;
 mod previews;
 pub mod problem;
 mod queue;
@@ -26,7 +28,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +39,7 @@ pub use self::previews::{Previews, Shown};
 pub use self::queue::QueueLook;
 use crate::broker::LinkState;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// The largest body of a request: an event to be previewed, of the largest size that can be configured.
@@ -58,6 +61,8 @@ pub struct App {
     pub queue: QueueLook,
     /// The turns for previews.
     pub previews: Previews,
+    /// What the service counts and measures.
+    pub metrics: Arc<Metrics>,
     /// The configuration.
     pub config: Arc<Config>,
     /// Cancelled when the service stops: what would go on without end ends then.
@@ -75,6 +80,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .merge(health::router())
         .merge(api::router(&app))
+        .merge(metrics::router())
         .layer(from_fn(access::same_origin))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(from_fn(api::finish))
@@ -83,6 +89,7 @@ pub fn router(app: App) -> Router {
         .layer(header("x-frame-options", "DENY"))
         .layer(header("referrer-policy", "same-origin"))
         .layer(header("cache-control", "no-store"))
+        .layer(from_fn_with_state(app.clone(), metrics::measure))
         .with_state(app)
 }
 

@@ -10,12 +10,12 @@ use tokio_postgres::Row;
 use super::columns::{Columns, DeclinedColumns};
 use super::error::StoreError;
 use super::pool::Transaction;
-use super::rows::organization;
+use super::rows::{Named, organization};
 use super::statements;
 use super::together::together;
 use crate::domain::OrganizationNo;
 use crate::domain::catalogue::Catalogue;
-use crate::domain::mailbox::{Done, Letter, LetterNo, Verdict};
+use crate::domain::mailbox::{Done, JobKind, Letter, LetterNo, Verdict};
 use crate::domain::retry::{AfterFailure, RetryPolicy};
 use crate::domain::world::Writes;
 
@@ -31,6 +31,8 @@ pub enum Blamed {
     Postponed {
         /// Whose it is.
         organization: OrganizationNo,
+        /// What kind of job it is.
+        kind: JobKind,
         /// After so many milliseconds.
         delay_ms: i64,
     },
@@ -38,6 +40,8 @@ pub enum Blamed {
     GivenUp {
         /// Whose it was.
         organization: OrganizationNo,
+        /// What kind of job it was.
+        kind: JobKind,
     },
     /// The job was done before, as its idempotency key tells: the letter leaves, and that is all.
     DoneBefore {
@@ -158,15 +162,16 @@ impl Transaction<'_> {
                 continue;
             }
             let attempts: i32 = row.get("attempts");
+            let kind = JobKind::named(row.get("kind"))?;
             match policy.after(attempts.saturating_add(1), no.0) {
                 AfterFailure::Retry { delay_ms } => {
                     postponed.push(no.0);
                     delays_ms.push(delay_ms);
-                    blamed.push(Blamed::Postponed { organization, delay_ms });
+                    blamed.push(Blamed::Postponed { organization, kind, delay_ms });
                 }
                 AfterFailure::GiveUp => {
                     given_up.push(no.0);
-                    blamed.push(Blamed::GivenUp { organization });
+                    blamed.push(Blamed::GivenUp { organization, kind });
                 }
             }
         }

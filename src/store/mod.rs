@@ -24,6 +24,7 @@
 //! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
 //! | [`read`] | reading for people and programs |
 //! | [`preview`] | what a preview reads |
+//! | `sample` | what the metrics show |
 //! | [`explain`] | why a setting is as it is |
 //! | [`restore`] | bringing back what a match displaced |
 //! | [`freshness`] | how far behind each partnership is |
@@ -49,6 +50,7 @@ pub mod rejected;
 pub mod replay;
 pub mod restore;
 mod rows;
+mod sample;
 pub mod save;
 pub mod statements;
 mod together;

@@ -147,6 +147,10 @@ impl Store {
         self.counted.statements.load(Ordering::Relaxed)
     }
 
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     pub(super) fn dial(&self) -> &Dial {
         &self.dial
     }

@@ -128,6 +128,8 @@ statements! {
     RESTORE_ENTRIES = "restore_entries",
     RESTORE_IDS = "restore_ids",
     RESTORE_SITUATION = "restore_situation",
+    SAMPLE_LETTERS = "sample_letters",
+    SAMPLE_STATE = "sample_state",
     SETTINGS_ADD = "settings_add",
     SETTINGS_ARCHIVE = "settings_archive",
     SETTINGS_BUSY = "settings_busy",

@@ -464,3 +464,44 @@ fn the_whole_is_printed_with_what_each_value_came_from() {
     let again = folder.write("printed.toml", &printed.replace("***", "x"));
     assert!(Config::load(Some(&again), std::iter::empty()).is_ok());
 }
+
+#[test]
+fn a_collector_is_named_by_a_url_without_credentials() {
+    let endpoint = |text: &str| {
+        let environment = [("CHANNEL_SYNC__TELEMETRY__OTLP_ENDPOINT", text)];
+        Config::load(None, variables(&environment)).map(|config| config.telemetry.otlp_endpoint)
+    };
+    assert_eq!(endpoint("").unwrap(), None);
+    for text in ["http://127.0.0.1:4318", "https://collector.example/otlp/"] {
+        assert_eq!(endpoint(text).unwrap().unwrap().expose(), text);
+    }
+    for (text, expected) in [
+        ("127.0.0.1:4318", "such as http://127.0.0.1:4318"),
+        ("grpc://collector:4317", "the scheme is http or https, not grpc"),
+        ("http://me:secret@collector", "credentials belong into OTEL_EXPORTER_OTLP_HEADERS"),
+        ("http://collector?a=b", "/v1/traces is put"),
+    ] {
+        let found = endpoint(text).unwrap_err().to_string();
+        assert!(found.contains(expected) && !found.contains("secret"), "{text}: {found}");
+    }
+}
+
+#[test]
+fn how_often_is_sampled_and_how_much_is_traced() {
+    let defaults = Config::built_in().unwrap();
+    assert_eq!(defaults.metrics.sample, Duration::from_secs(15));
+    assert_eq!(defaults.telemetry.otlp_endpoint, None);
+    assert_eq!(defaults.telemetry.service_name, "channel-sync");
+    assert_eq!(defaults.telemetry.sampling_percent, 100);
+    let found = problems(
+        None,
+        &[
+            ("CHANNEL_SYNC__METRICS__SAMPLE_SECONDS", "0"),
+            ("CHANNEL_SYNC__TELEMETRY__SAMPLING_PERCENT", "101"),
+            ("CHANNEL_SYNC__TELEMETRY__SERVICE_NAME", ""),
+        ],
+    );
+    for expected in ["expected 1 to 3600", "expected 0 to 100", "expected 1 to 100 letters"] {
+        assert!(found.contains(expected), "{found}");
+    }
+}

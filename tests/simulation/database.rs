@@ -997,6 +997,12 @@ impl DatabaseTransaction for Transaction {
                 continue;
             };
             shared.say(self.memory.actor, || format!("blames letter {} of {organization:?}: {error}", no.0));
+            let kind = match row.letter.work {
+                Work::OwnChange { .. } => JobKind::OwnChange,
+                Work::PartnershipChange { .. } => JobKind::PartnershipChange,
+                Work::SyncChange { .. } => JobKind::SyncChange,
+                Work::Reconcile(_) => JobKind::Reconcile,
+            };
             let seen = &shared.server.open[&self.no].seen;
             if let Err(wrong) = checks::blamed(&rows, seen, &shared.troubles, row, error) {
                 shared.must_not_be(wrong);
@@ -1005,7 +1011,7 @@ impl DatabaseTransaction for Transaction {
                 AfterFailure::Retry { delay_ms } => {
                     let postponed = Effect::LetterPostponed(no, shared.now + delay_ms);
                     shared.server.mine(self.no).effects.push(postponed);
-                    all.push(Blamed::Postponed { organization, delay_ms });
+                    all.push(Blamed::Postponed { organization, kind, delay_ms });
                 }
                 AfterFailure::GiveUp => {
                     let (no_of_job, done) = (shared.server.job(), None);
@@ -1017,7 +1023,7 @@ impl DatabaseTransaction for Transaction {
                     let job = JobRow { cause, organization, no: no_of_job, attempts, counts, done };
                     let gone = [Effect::JobAdded(Arc::new(job)), Effect::LetterRemoved(no)];
                     shared.server.mine(self.no).effects.extend(gone);
-                    all.push(Blamed::GivenUp { organization });
+                    all.push(Blamed::GivenUp { organization, kind });
                 }
             }
         }
