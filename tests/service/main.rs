@@ -16,6 +16,7 @@ mod freshness;
 mod health;
 mod limits;
 mod previews;
+mod publishing;
 mod rejections;
 mod replays;
 mod restore;
