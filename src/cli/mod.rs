@@ -21,6 +21,7 @@ mod error;
 mod events;
 mod explain;
 mod freshness;
+mod health;
 mod jobs;
 mod output;
 mod pauses;
@@ -120,6 +121,8 @@ Where several processes migrate at once, one does and the others wait.
 Example:
   DATABASE_URL=postgres://channel_sync@127.0.0.1/channel_sync channel-sync migrate")]
     Migrate,
+    /// Ask the service on this machine how it is
+    Health(health::HealthArgs),
     /// Publish events from a file, and wait until the broker has confirmed them
     Publish(publish::PublishArgs),
     /// What events would do that have not happened: nothing is written
@@ -290,6 +293,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
                 .map_err(|error| Failure::service(&config, &error))
         }
         Command::Migrate => block_on(migrate(&config))?,
+        Command::Health(arguments) => block_on(health::health(&config, &arguments))?,
         Command::Publish(arguments) => publish::publish(&config, &arguments),
         Command::Preview(arguments) => block_on(preview::preview(&config, &arguments))?,
         Command::Status(arguments) => block_on(status::status(&config, &arguments))?,

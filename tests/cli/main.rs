@@ -11,12 +11,14 @@ mod support;
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use channel_sync::config::ServiceUrl;
 use serde_json::json;
 use support::broker::Vhost;
 use support::database::Database;
+use support::process::Process;
 
 const FIXTURE: &str = include_str!("fixture.sql");
 
@@ -132,6 +134,7 @@ fn help() {
         &["--help"],
         &["run", "--help"],
         &["migrate", "--help"],
+        &["health", "--help"],
         &["publish", "--help"],
         &["preview", "--help"],
         &["status", "--help"],
@@ -414,6 +417,42 @@ async fn migrations() {
         session(missing.as_str(), &[&["migrate"], &["run", "--config", "tests/cli/quiet.toml"]]),
     ];
     snapshot!("migrations", said.join("\n"));
+}
+
+#[tokio::test]
+async fn health() {
+    let (database, vhost) = tokio::join!(Database::create(), Vhost::create());
+    let variables = [("AMQP_URL", vhost.url()), ("DATABASE_URL", database.url())];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut service = Process::start(
+        Path::new(env!("CARGO_BIN_EXE_channel-sync")),
+        Path::new(env!("CARGO_TARGET_TMPDIR")),
+        &variables,
+    );
+    service.ready().await;
+    let address = service.address().unwrap();
+    let ask = |address: &str| {
+        let variables = [("CHANNEL_SYNC__HTTP__LISTEN", address)];
+        let asked = |arguments: &[&str]| {
+            described(arguments, &program(&variables, arguments).output().unwrap(), &[(address, "<ADDRESS>")])
+        };
+        [asked(&["health"]), asked(&["health", "--live"])].join("\n")
+    };
+    let mut said = vec![ask(&address)];
+    // Alive, but without its database.
+    let name = database.url().rsplit('/').next().unwrap();
+    let refuse = format!(
+        "alter database {name} allow_connections false;
+         select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+    );
+    let admin = support::database::admin_client().await;
+    admin.batch_execute(&refuse).await.unwrap();
+    said.push(ask(&address).replace(name, "<DATABASE>"));
+    admin.batch_execute(&format!("alter database {name} allow_connections true")).await.unwrap();
+    service.kill();
+    said.extend([ask(NOWHERE), ask("off"), ask("127.0.0.1:0")]);
+    snapshot!("health", said.join("\n"));
+    vhost.remove().await;
 }
 
 #[tokio::test]

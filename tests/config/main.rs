@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use channel_sync::config::{BUILT_IN, Config, LogFormat};
 
+mod dependencies;
+mod deployed;
+
 /// A folder of its own for the files of one test.
 struct Folder(PathBuf);
 

@@ -17,6 +17,7 @@ mod health;
 mod limits;
 mod metrics;
 mod previews;
+mod publishing;
 mod rejections;
 mod replays;
 mod restore;

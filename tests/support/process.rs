@@ -52,15 +52,13 @@ impl Process {
     pub async fn health(&mut self) -> Option<(u16, Value)> {
         let ended = self.has_ended();
         assert!(ended.is_none(), "the process ended by itself: {ended:?}\n{}", self.log());
-        let address = self.address()?;
-        let answer = reqwest::get(format!("http://{address}/readyz")).await.ok()?;
+        let answer = reqwest::get(format!("http://{}/readyz", self.address()?)).await.ok()?;
         Some((answer.status().as_u16(), answer.json().await.ok()?))
     }
 
-    /// Where it serves HTTP, once it does.
+    /// Where it serves HTTP; none where it does not yet.
     pub fn address(&self) -> Option<String> {
-        let log = self.log();
-        Some(log.split("address=").nth(1)?.split_whitespace().next()?.to_owned())
+        Some(self.log().split("address=").nth(1)?.split_whitespace().next()?.to_owned())
     }
 
     /// Kills it with SIGKILL, and waits for its end.
