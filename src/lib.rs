@@ -30,6 +30,7 @@
 //! | [`config`] | defaults, a file and the environment into a checked configuration |
 //! | [`delay`] | growing pauses |
 //! | [`telemetry`] | log records |
+//! | `words` | times, values and names, as people read them |
 //!
 //! Dependencies point one way. `broker` and `store` do not know each other, `contract` knows only `domain`,
 //! and `domain` knows nobody:
@@ -56,3 +57,4 @@ pub mod operations;
 pub mod service;
 pub mod store;
 pub mod telemetry;
+mod words;

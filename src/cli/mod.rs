@@ -8,7 +8,6 @@
 //! | module | does |
 //! |---|---|
 //! | `output` | writes to stdout, as tables or JSON |
-//! | `words` | times, values and names, as people read them |
 //! | `choice` | options that choose jobs, and asking before something is done |
 //! | `error` | what is said when something cannot be done |
 //! | the others | a command, or several on one subject |
@@ -31,7 +30,6 @@ mod settings;
 mod status;
 mod token;
 mod verify;
-mod words;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -47,7 +45,7 @@ use self::output::Output;
 use crate::config::{Config, process_environment};
 use crate::operations::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::store::Store;
-use crate::{service, telemetry};
+use crate::{service, telemetry, words};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
