@@ -22,6 +22,7 @@
 //! | `together` | statements that are under way at once |
 //! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
 //! | [`read`] | reading for people and programs |
+//! | [`overview`] | the last hour, the oldest letter |
 //! | [`preview`] | what a preview reads |
 //! | [`explain`] | why a setting is as it is |
 //! | [`restore`] | bringing back what a match displaced |
@@ -38,6 +39,7 @@ pub mod failure;
 pub mod freshness;
 pub mod intake;
 pub mod load;
+pub mod overview;
 pub mod pause;
 mod payload;
 mod pool;
