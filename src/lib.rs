@@ -32,6 +32,7 @@
 //! | [`metrics`] | what the service counts and measures |
 //! | [`telemetry`] | log records, and spans for a collector |
 //! | [`tls`] | whom the servers are believed, and what an error of TLS means |
+//! | `words` | times, values and names, as people read them |
 //!
 //! Dependencies point one way. `broker` and `store` do not know each other, `contract` knows only `domain`,
 //! and `domain` knows nobody:
@@ -60,3 +61,4 @@ pub mod service;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+mod words;

@@ -8,7 +8,6 @@
 //! | module | does |
 //! |---|---|
 //! | `output` | writes to stdout, as tables or JSON |
-//! | `words` | times, values and names, as people read them |
 //! | `terminal` | whether there are colours, and how large the terminal is |
 //! | `choice` | options that choose jobs, and asking before something is done |
 //! | `error` | what is said when something cannot be done |
@@ -37,7 +36,6 @@ mod terminal;
 mod token;
 mod verify;
 mod watch;
-mod words;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -53,7 +51,7 @@ use self::output::Output;
 use crate::config::{Config, process_environment};
 use crate::operations::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::store::Store;
-use crate::{service, telemetry};
+use crate::{service, telemetry, words};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `health` | `/livez`, `/readyz` |
 //! | [`api`] | `/api/v1/…` |
+//! | `pages` | `/` and what is reached from there: the operators' pages |
+//! | `live` | `/api/v1/live`: the overview's figures as server-sent events |
 //! | `metrics` | `/metrics`, and what is counted of requests |
 //! | `access` | who asks, and what they may do |
 //! | `problem` | errors as problem details (RFC 9457) |
@@ -18,7 +20,9 @@
 pub mod access;
 pub mod api;
 mod health;
+mod live;
 mod metrics;
+mod pages;
 mod previews;
 pub mod problem;
 mod queue;
@@ -26,15 +30,16 @@ mod queue;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use self::live::Live;
 pub use self::previews::{Previews, Shown};
 pub use self::queue::QueueLook;
 use crate::broker::LinkState;
@@ -81,6 +86,9 @@ pub fn router(app: App) -> Router {
         .merge(health::router())
         .merge(api::router(&app))
         .merge(metrics::router())
+        .merge(live::router())
+        .merge(pages::router())
+        .fallback(pages::no_such_page)
         .layer(from_fn(access::same_origin))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(from_fn(api::finish))
@@ -99,7 +107,9 @@ pub fn router(app: App) -> Router {
 /// Where the listener fails.
 pub async fn serve(listener: TcpListener, app: App) -> std::io::Result<()> {
     let stop = app.stop.clone();
-    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let live = Live::new(app.clone());
+    let router = router(app).layer(Extension(live.clone()));
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let too_late = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;
@@ -107,5 +117,6 @@ pub async fn serve(listener: TcpListener, app: App) -> std::io::Result<()> {
     tokio::select! {
         served = serving => served,
         () = too_late => Ok(()),
+        () = live.work() => Ok(()),
     }
 }

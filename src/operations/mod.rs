@@ -12,6 +12,7 @@ mod freshness;
 mod jobs;
 mod names;
 mod organizations;
+mod overview;
 mod pauses;
 mod preview;
 mod publish;
@@ -29,12 +30,13 @@ pub use broker_check::{BrokerCheck, BrokerCheckError, broker_check};
 pub use events::{EventDetail, EventQuery, EventState, event, events};
 pub use explain::{Archived, Edit, ExplainedUpstream, Explanation, HistoryRow, Reason, explain};
 pub use freshness::{FreshnessQuery, freshness, freshness_summary};
-pub use jobs::{JobDetail, JobKey, JobKind, JobQuery, JobState, job, jobs};
+pub use jobs::{JobDetail, JobKey, JobKind, JobQuery, JobState, MalformedJobKey, job, jobs};
 pub use names::UnknownName;
 pub(crate) use names::parsed;
 pub use organizations::{
     Mailbox, SettingQuery, mailbox, organization, organizations, partnerships, settings,
 };
+pub use overview::{Minutes, Overview, failures, overview};
 pub use pauses::{pause, pauses, resume};
 pub use preview::{
     DeclinedEntry, EntryFate, EntryPreview, EntryState, EventPreview, JobPreview, NotReached,
@@ -61,6 +63,7 @@ use crate::store::StoreError;
 pub use crate::store::choice::{Chosen, ChosenRow, Purpose};
 pub use crate::store::explain::{ComparedRow, DifferingRow, ExplainedSetting, UpstreamRow};
 pub use crate::store::freshness::{FreshnessPlace, FreshnessRow, FreshnessSummary};
+pub use crate::store::overview::{MinuteRow, OldestRow};
 pub use crate::store::pause::PauseRow;
 pub use crate::store::preview::{Waiting, WaitingRow};
 pub use crate::store::read::{

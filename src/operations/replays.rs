@@ -94,6 +94,11 @@ impl ReplayDetail {
         self.outcomes.get(name).copied().unwrap_or(0)
     }
 
+    /// Whether the outcome of one of its jobs is still to come, as things are.
+    pub fn is_under_way(&self) -> bool {
+        self.replay.state == "running" || self.outcome("waiting") + self.outcome("paused") > 0
+    }
+
     /// How many jobs nothing more is to be waited for, as things are.
     pub fn settled(&self) -> i64 {
         let sent = ["succeeded", "failed", "discarded"].map(|name| self.outcome(name));

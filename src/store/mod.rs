@@ -23,6 +23,7 @@
 //! | `together` | statements that are under way at once |
 //! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
 //! | [`read`] | reading for people and programs |
+//! | [`overview`] | the last hour, the oldest letter |
 //! | [`preview`] | what a preview reads |
 //! | `sample` | what the metrics show |
 //! | [`explain`] | why a setting is as it is |
@@ -41,6 +42,7 @@ pub mod failure;
 pub mod freshness;
 pub mod intake;
 pub mod load;
+pub mod overview;
 pub mod pause;
 mod payload;
 mod pool;

@@ -97,6 +97,8 @@ statements! {
     ORGANIZATIONS_BUSY = "organizations_busy",
     ORGANIZATIONS_FIND = "organizations_find",
     ORGANIZATIONS_NAME = "organizations_name",
+    OVERVIEW_MINUTES = "overview_minutes",
+    OVERVIEW_OLDEST = "overview_oldest",
     PARTNERSHIPS_ABOVE = "partnerships_above",
     PARTNERSHIPS_BELOW = "partnerships_below",
     PARTNERSHIPS_BUSY = "partnerships_busy",

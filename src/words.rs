@@ -1,4 +1,5 @@
-//! Times, values and names, as people read them. Nothing that comes out of here controls a terminal.
+//! Times, values and names, as people read them: on the command line and on pages. Nothing that comes out of here
+//! controls a terminal, or turns the direction of a page's text.
 
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
@@ -7,7 +8,7 @@ use serde_json::Value;
 use crate::operations::StoredValue;
 
 /// `text` with every control character written out.
-pub(super) fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     if !text.chars().any(controls) {
         return text.to_owned();
     }
@@ -15,12 +16,12 @@ pub(super) fn harmless(text: &str) -> String {
 }
 
 /// As [`harmless`], with line ends and tabs as spaces.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     harmless(&text.replace("\r\n", " ").replace(['\n', '\t'], " "))
 }
 
 /// As [`harmless`], keeping line ends and tabs.
-pub(super) fn lines(text: &str) -> String {
+pub(crate) fn lines(text: &str) -> String {
     text.chars()
         .map(|c| {
             if controls(c) && c != '\n' && c != '\t' { c.escape_default().to_string() } else { c.to_string() }
@@ -28,18 +29,20 @@ pub(super) fn lines(text: &str) -> String {
         .collect()
 }
 
-/// Control characters, and those that turn the direction of the text around them.
+/// Control characters, those that turn the direction of the text around them, and those that nobody sees.
 fn controls(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+                       | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A value as the JSON text that it is.
-pub(super) fn value(value: &StoredValue) -> String {
+pub(crate) fn value(value: &StoredValue) -> String {
     harmless(value.text())
 }
 
 /// `text`, or its beginning where it has more characters than `width`.
-pub(super) fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     match text.char_indices().nth(width) {
         None => text.to_owned(),
         Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
@@ -47,7 +50,7 @@ pub(super) fn cut(text: &str, width: usize) -> String {
 }
 
 /// A time to the second, and how far away it is: `2026-01-31T09:30:00Z (3 min ago)`.
-pub(super) fn time(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp, now: Timestamp) -> String {
     format!("{} ({})", second(at), distance(at, now))
 }
 
@@ -56,7 +59,7 @@ fn second(at: Timestamp) -> Timestamp {
 }
 
 /// How far `at` is from `now`: `3 s ago`, `in 2 min`.
-pub(super) fn distance(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn distance(at: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second() - at.as_second();
     let magnitude = match seconds.unsigned_abs() {
         0 => return "now".to_owned(),
@@ -69,7 +72,7 @@ pub(super) fn distance(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// `1 event`, `2 events`; the plural is the singular with an s.
-pub(super) fn count(count: impl Into<i64>, singular: &str) -> String {
+pub(crate) fn count(count: impl Into<i64>, singular: &str) -> String {
     match count.into() {
         1 => format!("1 {singular}"),
         count => format!("{} {singular}s", number(count)),
@@ -77,7 +80,7 @@ pub(super) fn count(count: impl Into<i64>, singular: &str) -> String {
 }
 
 /// Counts by name: `2 done, 1 failed`; those of nothing are left out.
-pub(super) fn counts<'a>(counts: impl IntoIterator<Item = (&'a String, &'a i64)>) -> String {
+pub(crate) fn counts<'a>(counts: impl IntoIterator<Item = (&'a String, &'a i64)>) -> String {
     let counts: Vec<String> = counts
         .into_iter()
         .filter(|(_, count)| **count > 0)
@@ -88,7 +91,7 @@ pub(super) fn counts<'a>(counts: impl IntoIterator<Item = (&'a String, &'a i64)>
 
 /// JSON with line ends and indentation, everything else as it is: order, doubled keys, spelling. None where
 /// `text` is not JSON.
-pub(super) fn indented(text: &str) -> Option<String> {
+pub(crate) fn indented(text: &str) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let mut indented = String::with_capacity(text.len() * 2);
     let new_line = |indented: &mut String, depth: usize| {
@@ -136,7 +139,7 @@ pub(super) fn indented(text: &str) -> Option<String> {
 }
 
 /// A number in groups of three digits.
-pub(super) fn number(number: i64) -> String {
+pub(crate) fn number(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = if number < 0 { "-".to_owned() } else { String::new() };
     for (place, digit) in digits.chars().enumerate() {
@@ -149,7 +152,7 @@ pub(super) fn number(number: i64) -> String {
 }
 
 /// A text as an argument of a shell command.
-pub(super) fn argument(text: &str) -> String {
+pub(crate) fn argument(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '@' | '+');
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
@@ -159,13 +162,13 @@ pub(super) fn argument(text: &str) -> String {
 }
 
 /// Whether a finished job added, changed or removed anything.
-pub(super) fn has_changed(result: &Value) -> bool {
+pub(crate) fn has_changed(result: &Value) -> bool {
     let number = |name: &str| result.get(name).and_then(Value::as_i64).unwrap_or(0);
     ["added", "changed", "removed"].into_iter().any(|name| number(name) > 0)
 }
 
 /// The result of a finished job: `2 added, 1 kept own`, `already in step`; nothing where there is no count.
-pub(super) fn result(result: &Value) -> String {
+pub(crate) fn result(result: &Value) -> String {
     let number = |name: &str| result.get(name).and_then(Value::as_i64).unwrap_or(0);
     let counts: Vec<String> = [
         ("added", "added"),
@@ -212,6 +215,7 @@ mod tests {
         assert_eq!(harmless("a\u{9b}b\u{202e}c"), "a\\u{9b}b\\u{202e}c");
         assert_eq!(one_line("a\r\nb\tc"), "a b c");
         assert_eq!(lines("a\n\tb\u{7}"), "a\n\tb\\u{7}");
+        assert_eq!(harmless("a\u{200b}b\u{feff}"), "a\\u{200b}b\\u{feff}");
         assert_eq!(harmless("wäre"), "wäre");
     }
 
