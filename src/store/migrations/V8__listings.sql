@@ -6,8 +6,6 @@ create index event_partnership on event (event_no) where type = 'partnership-cha
 create index change_beginning on change (change_no) where beginning is not null;
 -- Events that came to nothing.
 create index event_not_accepted on event (verdict, event_no) where verdict <> 'accepted';
--- Events of the last hour: they lie together.
-create index event_received on event using brin (received_at);
 
 -- How many jobs wait, without expanding every letter to a shard: those who became partners before all of an upstream's
 -- waiting changes are counted once for all letters of the same kind to them. As many as waiting_job has rows.
