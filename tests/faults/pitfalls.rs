@@ -276,6 +276,7 @@ fn statements_keep_clear_of_the_planners_traps() {
             "replay_",
             "rejected_",
             "touched_",
+            "overview_",
             "verify_",
             "repairs_",
             "restore_",
