@@ -38,8 +38,9 @@
 //! and `domain` knows nobody:
 //!
 //! ```text
-//! cli ─▶ service ─▶ flow, http ─▶ broker, store ─▶ contract ─▶ domain
-//!  └───▶ operations ────────────────▲
+//! cli ─▶ service ─▶ flow ────────────────▶ broker, store ─▶ contract ─▶ domain
+//!  │        └─────▶ http ─▶ operations ─────▲
+//!  └────────────────────────▲
 //! ```
 //!
 //! Begin reading at [`domain::policy::rule`], the rules table; [`domain::decide`], what the rules do;

@@ -1,11 +1,11 @@
-//! Times, values and names, as people read them: on the command line and on pages. Nothing that comes out of here
-//! controls a terminal, or turns the direction of a page's text.
+//! Times, values, names and how far a replay is, as people read them: on the command line and on pages. Nothing that
+//! comes out of here controls a terminal, or turns the direction of a page's text.
 
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::operations::StoredValue;
+use crate::operations::{ReplayDetail, StoredValue};
 
 /// `text` with every control character written out.
 pub(crate) fn harmless(text: &str) -> String {
@@ -189,6 +189,28 @@ pub(crate) fn result(result: &Value) -> String {
         (Some(reason), false) => format!("{} ({counts})", one_line(reason)),
         (None, _) => counts,
     }
+}
+
+/// How far a replay is.
+pub(crate) fn progress(detail: &ReplayDetail) -> String {
+    let replay = &detail.replay;
+    let unsent = i64::from(replay.total - replay.sent - replay.refused);
+    let (to_send, left_off) = if replay.state == "cancelled" { (0, unsent) } else { (unsent, 0) };
+    let said: Vec<String> = [
+        (detail.outcome("succeeded"), "succeeded"),
+        (detail.outcome("failed"), "failed again"),
+        (detail.outcome("discarded"), "discarded"),
+        (detail.outcome("waiting"), "waiting"),
+        (detail.outcome("paused"), "paused"),
+        (i64::from(replay.refused), "refused"),
+        (to_send, "to be sent"),
+        (left_off, "left off"),
+    ]
+    .iter()
+    .filter(|(jobs, _)| *jobs > 0)
+    .map(|(jobs, what)| format!("{} {what}", number(*jobs)))
+    .collect();
+    if said.is_empty() { "nothing yet".to_owned() } else { said.join(", ") }
 }
 
 #[cfg(test)]

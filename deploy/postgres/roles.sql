@@ -8,7 +8,7 @@
 --
 --   migrator  owns the schema and all that is in it; `channel-sync migrate` runs as this role, and nothing else
 --   worker    reads and writes rows, no more: `channel-sync run` and all other commands run as this role
---   reader    reads the five views that docs and README promise, and nothing behind them
+--   reader    reads the five views that docs/api.md promises, and nothing behind them
 --
 -- What later migrations add the worker may use at once. A view that a migration makes anew the reader sees only after
 -- this script has run again.

@@ -198,7 +198,7 @@ async fn follow(config: &Config, store: &Store, replay_no: i64, json: bool) -> R
     if json {
         output::json(&detail)?;
     } else {
-        let mut text = Output::text().line(&format!("replay {replay_no}: {}", progress(&detail)));
+        let mut text = Output::text().line(&format!("replay {replay_no}: {}", words::progress(&detail)));
         text = troubles(text, &detail);
         text.finish()?;
     }
@@ -233,7 +233,7 @@ async fn look_until_settled(
             .map_err(|error| Failure::operation(config, &error))?;
         let replay = &detail.replay;
         bar.set_length(length(replay).unsigned_abs());
-        bar.set_message(progress(&detail));
+        bar.set_message(words::progress(&detail));
         bar.set_position(detail.settled().unsigned_abs());
         let waiting = detail.outcome("waiting");
         if replay.state != "running" && waiting == 0 {
@@ -256,28 +256,6 @@ async fn look_until_settled(
 /// How many jobs there are to be settled.
 fn length(replay: &ReplayRow) -> i64 {
     i64::from(if replay.state == "cancelled" { replay.sent + replay.refused } else { replay.total })
-}
-
-/// How far a replay is, in words.
-fn progress(detail: &ReplayDetail) -> String {
-    let replay = &detail.replay;
-    let unsent = i64::from(replay.total - replay.sent - replay.refused);
-    let (to_send, left_off) = if replay.state == "cancelled" { (0, unsent) } else { (unsent, 0) };
-    let said: Vec<String> = [
-        (detail.outcome("succeeded"), "succeeded"),
-        (detail.outcome("failed"), "failed again"),
-        (detail.outcome("discarded"), "discarded"),
-        (detail.outcome("waiting"), "waiting"),
-        (detail.outcome("paused"), "paused"),
-        (i64::from(replay.refused), "refused"),
-        (to_send, "to be sent"),
-        (left_off, "left off"),
-    ]
-    .iter()
-    .filter(|(jobs, _)| *jobs > 0)
-    .map(|(jobs, what)| format!("{} {what}", words::number(*jobs)))
-    .collect();
-    if said.is_empty() { "nothing yet".to_owned() } else { said.join(", ") }
 }
 
 fn troubles(output: Output, detail: &ReplayDetail) -> Output {
@@ -396,7 +374,7 @@ async fn show_one(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> 
         ("jobs with", Content::name(filter.join(", "))),
         ("rate", Content::name_or_empty(rate.as_ref())),
         ("jobs", Content::name(words::number(replay.total.into()))),
-        ("progress", Content::name(progress(&detail))),
+        ("progress", Content::name(words::progress(&detail))),
         ("begun", output.time(replay.created_at)),
         (
             "all sent",

@@ -2,7 +2,7 @@
 //!
 //! One [`Metrics`] for each service, handed to whoever counts: there is no global registry, so that several services
 //! in one process have figures of their own. Loops count once a batch, not once a job; gauges of the database and of
-//! the queue are sampled in the background ([`sampled`]), so that a scrape asks nobody but this process.
+//! the queue are sampled in the background (`sampled`), so that a scrape asks nobody but this process.
 //!
 //! What always holds: names begin with `channel_sync_` (but for the `process_` ones that every program has), units are
 //! base units and stand last; and labels are drawn from lists that are known when the program is built, never from
@@ -11,7 +11,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `counted` | what the loops, the link, HTTP and the traces count |
-//! | [`sampled`] | what was last seen in the database and the queue |
+//! | `sampled` | what was last seen in the database and the queue |
 //! | `scraped` | what is read when somebody asks: pools, the process |
 
 mod counted;

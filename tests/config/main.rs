@@ -11,6 +11,7 @@ use channel_sync::config::{BUILT_IN, Config, LogFormat};
 
 mod dependencies;
 mod deployed;
+mod documents;
 
 /// A folder of its own for the files of one test.
 struct Folder(PathBuf);

@@ -351,23 +351,7 @@ fn words_of(value: &serde_json::Value) -> String {
 /// How far a replay is: a bar, and the same in words.
 pub(super) fn progress(detail: &ReplayDetail) -> Markup {
     let replay = &detail.replay;
-    let unsent = i64::from(replay.total - replay.sent - replay.refused);
-    let (to_send, left_off) = if replay.state == "cancelled" { (0, unsent) } else { (unsent, 0) };
-    let said: Vec<String> = [
-        (detail.outcome("succeeded"), "succeeded"),
-        (detail.outcome("failed"), "failed again"),
-        (detail.outcome("discarded"), "discarded"),
-        (detail.outcome("waiting"), "waiting"),
-        (detail.outcome("paused"), "paused"),
-        (i64::from(replay.refused), "refused"),
-        (to_send, "to be sent"),
-        (left_off, "left off"),
-    ]
-    .iter()
-    .filter(|(jobs, _)| *jobs > 0)
-    .map(|(jobs, what)| format!("{} {what}", words::number(*jobs)))
-    .collect();
-    let said = format!("{} of {}", said.join(", "), words::count(replay.total, "job"));
+    let said = format!("{} of {}", words::progress(detail), words::count(replay.total, "job"));
     let parts = [
         ("bad", detail.outcome("failed")),
         ("good", detail.outcome("succeeded")),
