@@ -106,7 +106,7 @@ async fn what_differs_is_shown_with_both_values_and_put_right() {
     scene.platform.client.batch_execute(other).await.unwrap();
     let shown = scene.get("/verify?compare=yes").await.words();
     // The job that failed has left one entry out as well, which below lacks as its upstream does.
-    assert!(shown.contains("With drift 2 2 entries"), "{shown}");
+    assert!(shown.contains("With drift 2 2 settings"), "{shown}");
     assert!(shown.contains("below strict-partner equipment 1 with another value"), "{shown}");
     assert!(shown.contains("below equipment m1 another value {\"watts\": 1} {\"watts\": 400}"), "{shown}");
     assert!(shown.contains("strict-partner equipment m3 missing – {\"watts\": 420}"), "{shown}");

@@ -95,7 +95,7 @@ fn totals(found: &Verification, drifted: i64) -> Markup {
         section aria-labelledby="totals-title" {
             h2 #totals-title { "In all" }
             dl.tiles {
-                (tile("With drift", drifted, html! { (words::count(found.drift.entries(), "entry")) }, "bad"))
+                (tile("With drift", drifted, html! { (words::count(found.drift.entries(), "setting")) }, "bad"))
                 (tile("In step", found.in_step, html! { "have what their upstreams have" }, "good"))
                 (tile("Not in step yet", found.waiting, html! { "jobs wait for them" }, "warn"))
                 (tile("Partnerships", found.partnerships, html! { "that are strict" }, ""))
