@@ -39,7 +39,7 @@ pub(super) async fn list(
     let content = html! {
         p.lead { (self::summary(&summary)) }
         (filters("/freshness", &query.only(&["organization", "all"]), &html! {
-            (input("organization", "Organization, on either side", &query))
+            (input("organization", "Organization", &query))
             div.field.check {
                 input #all type="checkbox" name="all" value="yes" checked[asked.in_step_too];
                 label for="all" { "those in step too" }

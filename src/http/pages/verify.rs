@@ -37,7 +37,7 @@ pub(super) async fn show(
     let drifted = found.partnerships - found.in_step - found.waiting;
     let content = html! {
         (form)
-        p.as-of { "Nothing was written. This is how it was " (super::components::time(found.at)) "." }
+        p.as-of { "Nothing was written. Compared " (super::components::time(found.at)) "." }
         (totals(&found, drifted))
         @if found.partnerships == 0 { (empty("There is no such strict partnership. Others cannot be compared: there nearly anything may be right.")) }
         @else if drifted == 0 { p.calm { "Nothing differs." } }
@@ -124,13 +124,8 @@ fn drifted(found: &Verification, drifted: i64) -> Markup {
             })
         })
         .collect();
-    let columns = [
-        column("organization"),
-        column("upstream"),
-        column("category"),
-        wide("drift"),
-        column("perhaps since"),
-    ];
+    let columns =
+        [column("organization"), column("upstream"), column("category"), wide("drift"), column("jobs")];
     let more = drifted - found.drifted.len() as i64;
     html! {
         (table("Partnerships that differ, by category", &columns, &rows))
