@@ -89,6 +89,7 @@ impl Service {
                 link: link.state(),
                 queue: http::QueueLook::new(&config.broker),
                 previews: http::Previews::default(),
+                verifications: http::Verifications::default(),
                 metrics: Arc::clone(&metrics),
                 config: Arc::new(config.clone()),
                 stop: service.stop.clone(),

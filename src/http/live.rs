@@ -1,4 +1,5 @@
-//! The figures of the overview, for pages and for whoever listens to them: `GET /api/v1/live`, as server-sent events.
+//! The figures of the overview: for pages, for whoever asks for them (`GET /api/v1/overview`), and for whoever listens to
+//! them (`GET /api/v1/live`, as server-sent events).
 //!
 //! They are computed in one place, and only while somebody wants them: every [`PERIOD`], or less often where that takes
 //! long. All who listen get the same. What always holds: a page never waits for the broker, and for the database no
@@ -12,16 +13,19 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
-use axum::routing::get;
-use axum::{Extension, Router};
+use axum::{Extension, Json};
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use serde::Serialize;
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::App;
-use super::access::Caller;
+use super::api::answers::Refused;
+use super::api::extract::{Nothing, Query};
 use super::problem::Problem;
 use crate::broker::LinkState;
 use crate::operations::{self, Lookup, Minutes, Overview, QueueStatus};
@@ -42,17 +46,18 @@ const PAGE_WAIT: Duration = Duration::from_secs(3);
 const LISTENERS_MAX: usize = 100;
 
 /// How the service stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(super) struct Figures {
     /// What the database tells, and how long the queue was when the broker was last asked.
     #[serde(flatten)]
+    #[schema(inline)]
     pub(super) overview: Overview,
     /// The broker's link of this process.
     pub(super) link: LinkFigures,
 }
 
 /// How the broker's link stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct LinkFigures {
     /// Whether deliveries come.
     pub(super) up: bool,
@@ -193,16 +198,58 @@ impl Live {
     }
 }
 
-/// The routes.
-pub(super) fn router() -> Router<App> {
-    Router::new().route("/api/v1/live", get(listen))
+/// The routes, below `/api/v1`.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(overview)).routes(routes!(listen))
 }
 
-/// Figures whenever they are computed, to whoever may see them.
+/// What an operator looks at first
+///
+/// How things stand, the last hour minute by minute, what has waited longest, the newest events, replays under way. May
+/// be some seconds old: `at` says when it was so.
+#[utoipa::path(
+    get,
+    path = "/overview",
+    operation_id = "show_overview",
+    tag = "status",
+    responses((status = 200, description = "The figures.", body = Figures), Refused)
+)]
+async fn overview(
+    Extension(live): Extension<Live>,
+    Query(Nothing {}): Query<Nothing>,
+) -> Result<Json<Figures>, Problem> {
+    match live.now().await {
+        Some(Known { figures: Some(figures), failed: false, .. }) => Ok(Json(Figures::clone(&figures))),
+        _ => {
+            let detail = "the database could not be asked in time; the service's log says why";
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", detail))
+        }
+    }
+}
+
+/// The overview's figures as they come
+///
+/// Server-sent events named `overview`, each with the figures as JSON, every two seconds, or less often where computing
+/// them takes long. None comes while the database cannot be asked.
+#[utoipa::path(
+    get,
+    path = "/live",
+    operation_id = "listen_to_overview",
+    tag = "status",
+    responses(
+        (
+            status = 200,
+            description = "Figures without end; the data of each event is as of `/overview`.",
+            body = String,
+            content_type = "text/event-stream",
+        ),
+        Refused,
+    )
+)]
 async fn listen(
-    _: Caller,
     State(app): State<App>,
     Extension(live): Extension<Live>,
+    Query(Nothing {}): Query<Nothing>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let Ok(permit) = Arc::clone(&live.0.listeners).try_acquire_owned() else {
         let detail = format!("{LISTENERS_MAX} listen already; expected fewer");

@@ -10,11 +10,11 @@
 //! | `health` | `/livez`, `/readyz` |
 //! | [`api`] | `/api/v1/…` |
 //! | `pages` | `/` and what is reached from there: the operators' pages |
-//! | `live` | `/api/v1/live`: the overview's figures as server-sent events |
+//! | `live` | `/api/v1/overview`, and `/api/v1/live`: the same figures as server-sent events |
 //! | `metrics` | `/metrics`, and what is counted of requests |
 //! | `access` | who asks, and what they may do |
 //! | `problem` | errors as problem details (RFC 9457) |
-//! | `previews` | previews: few at one time, and none for long |
+//! | `previews`, `verifications` | what may take long: few at one time, and none for long (`turns`) |
 //! | `queue` | how the queue stands, without asking the broker each time |
 
 pub mod access;
@@ -26,6 +26,8 @@ mod pages;
 mod previews;
 pub mod problem;
 mod queue;
+mod turns;
+mod verifications;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use self::live::Live;
 pub use self::previews::{Previews, Shown};
 pub use self::queue::QueueLook;
+pub use self::verifications::{Repaired, Verifications};
 use crate::broker::LinkState;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -66,6 +69,8 @@ pub struct App {
     pub queue: QueueLook,
     /// The turns for previews.
     pub previews: Previews,
+    /// The turns for verifications.
+    pub verifications: Verifications,
     /// What the service counts and measures.
     pub metrics: Arc<Metrics>,
     /// The configuration.
@@ -86,7 +91,6 @@ pub fn router(app: App) -> Router {
         .merge(health::router())
         .merge(api::router(&app))
         .merge(metrics::router())
-        .merge(live::router())
         .merge(pages::router())
         .fallback(pages::no_such_page)
         .layer(from_fn(access::same_origin))

@@ -1,28 +1,18 @@
 //! Previews over HTTP: few at one time, and none for long.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::http::StatusCode;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use super::App;
 use super::problem::Problem;
+use super::turns::Turns;
 use crate::operations::{self, PREVIEW_ENTRIES_MAX, Preview, PreviewOptions, RehearsalLimits};
 
 /// How many previews are worked on at one time: each may keep a million settings in memory.
 const PREVIEWS_MAX: usize = 2;
 
-/// How long somebody waits for their turn.
-const TURN_WAIT: Duration = Duration::from_secs(10);
-
-/// How long a preview may take.
-const TIME_MAX: Duration = Duration::from_secs(30);
-
 /// The turns for previews.
 #[derive(Debug, Clone)]
-pub struct Previews(Arc<Semaphore>);
+pub struct Previews(Turns);
 
 /// How much of a preview is told.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +25,7 @@ pub struct Shown {
 
 impl Default for Previews {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(PREVIEWS_MAX)))
+        Self(Turns::new(PREVIEWS_MAX, "preview"))
     }
 }
 
@@ -63,19 +53,7 @@ impl Previews {
             jobs_max: shown.jobs_max,
             entries_max: shown.entries_max,
         };
-        let Ok(Ok(_turn)) = timeout(TURN_WAIT, self.0.acquire()).await else {
-            let detail = format!("{PREVIEWS_MAX} previews are under way; try again later");
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail));
-        };
-        match timeout(TIME_MAX, operations::preview(&app.store, &events, &options)).await {
-            Ok(preview) => Ok(preview?),
-            Err(_) => {
-                let detail = format!(
-                    "the preview took more than {} s; `channel-sync preview` takes the time that it needs",
-                    TIME_MAX.as_secs()
-                );
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-slow", detail))
-            }
-        }
+        let _turn = self.0.take().await?;
+        self.0.within(operations::preview(&app.store, &events, &options)).await
     }
 }

@@ -29,7 +29,7 @@ pub use counted::{
     ExecutorMetrics, HttpMetrics, IngestMetrics, IntakeFigures, JobFigures, LinkMetrics, ReplayerMetrics,
     Stopwatch, TraceMetrics,
 };
-pub use sampled::{DatabaseSample, LettersSample, QueueSample, Sampled};
+pub use sampled::{DatabaseSample, FreshnessSample, LettersSample, QueueSample, Sampled};
 pub use scraped::{PoolFigures, Pools};
 
 /// How metrics are written.

@@ -37,6 +37,17 @@ pub struct DatabaseSample {
     pub replay_jobs_waiting: i64,
     /// How long the oldest transaction has been open, in seconds; 0 where there is none.
     pub oldest_transaction_seconds: f64,
+    /// How far partnerships are, where that could be seen in time.
+    pub freshness: Option<FreshnessSample>,
+}
+
+/// How far partnerships are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FreshnessSample {
+    /// How many of them are behind: jobs wait or have failed.
+    pub behind: i64,
+    /// How long ago the oldest change was made whose job waits, in seconds; 0 where none does.
+    pub lag_seconds: f64,
 }
 
 /// The letters of a kind.
@@ -200,6 +211,18 @@ impl Writer<'_, '_> {
             "Jobs of the replays under way that are not sent yet",
             sample.replay_jobs_waiting,
         )?;
+        if let Some(freshness) = sample.freshness {
+            self.gauge(
+                "partnerships_behind",
+                "Partnerships that are behind their upstream: jobs wait, or have failed",
+                freshness.behind,
+            )?;
+            self.seconds(
+                "partnership_lag",
+                "How long ago the oldest change was made that a partner has still to get",
+                freshness.lag_seconds,
+            )?;
+        }
         self.seconds(
             "oldest_transaction_age",
             "How long the oldest transaction of anybody in the database has been open",

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::OperationError;
 use super::replays::{self, ReplayDetail};
@@ -36,10 +37,11 @@ const READ_PERIOD: Duration = Duration::from_secs(5);
 const READ_SHARE: u32 = 10;
 
 /// How things stand, and what the last hour was like.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Overview {
     /// How things stand.
     #[serde(flatten)]
+    #[schema(inline)]
     pub status: Status,
     /// The last hour, minute by minute, the oldest first.
     pub minutes: Lookup<Vec<MinuteRow>>,

@@ -55,7 +55,7 @@ pub struct Verification {
     pub waiting: i64,
     /// How many entries differ, in all partnerships together.
     pub drift: Drift,
-    /// The partnerships that differ: all of them.
+    /// The partnerships that differ: all of them; over HTTP, the first of them.
     pub drifted: Vec<DriftedPartnership>,
     /// The entries that differ: the first of them.
     pub differences: Vec<DifferenceRow>,

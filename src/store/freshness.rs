@@ -1,5 +1,7 @@
 //! How far behind its upstream each partnership is, told from what waits, never from what is done.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;
@@ -109,22 +111,36 @@ impl Session {
     /// # Errors
     /// As [`Session::query`].
     pub async fn status_freshness(&self) -> Result<FreshnessSummary, StoreError> {
-        let rows = self.query(statements::STATUS_FRESHNESS, &[]).await?;
-        let row = rows.first().ok_or_else(|| StoreError::Row {
-            what: "how far partnerships are".to_owned(),
-            reason: "there is no row".to_owned(),
-        })?;
-        let partnerships: i64 = row.get("partnerships");
-        Ok(FreshnessSummary {
-            partnerships,
-            in_step: partnerships - row.get::<_, i64>("behind"),
-            waiting: row.get("waiting"),
-            failed: row.get("failed"),
-            jobs_waiting: row.get("jobs_waiting"),
-            jobs_failed: row.get("jobs_failed"),
-            oldest_waiting_at: row.get("oldest_waiting_at"),
-        })
+        summary(&self.query(statements::STATUS_FRESHNESS, &[]).await?)
     }
+
+    /// As [`Session::status_freshness`], where that takes no longer than `time_max`.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn sample_freshness(&mut self, time_max: Duration) -> Result<FreshnessSummary, StoreError> {
+        let transaction = self.begin_reading().await?;
+        let time_max = format!("{}ms", time_max.as_millis());
+        transaction.query(statements::STATEMENT_TIMEOUT_SET, &[&time_max]).await?;
+        summary(&transaction.query(statements::STATUS_FRESHNESS, &[]).await?)
+    }
+}
+
+fn summary(rows: &[Row]) -> Result<FreshnessSummary, StoreError> {
+    let row = rows.first().ok_or_else(|| StoreError::Row {
+        what: "how far partnerships are".to_owned(),
+        reason: "there is no row".to_owned(),
+    })?;
+    let partnerships: i64 = row.get("partnerships");
+    Ok(FreshnessSummary {
+        partnerships,
+        in_step: partnerships - row.get::<_, i64>("behind"),
+        waiting: row.get("waiting"),
+        failed: row.get("failed"),
+        jobs_waiting: row.get("jobs_waiting"),
+        jobs_failed: row.get("jobs_failed"),
+        oldest_waiting_at: row.get("oldest_waiting_at"),
+    })
 }
 
 fn freshness(row: &Row) -> FreshnessRow {

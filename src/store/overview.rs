@@ -4,13 +4,14 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;
+use utoipa::ToSchema;
 
 use super::error::StoreError;
 use super::pool::Session;
 use super::statements;
 
 /// What happened in a minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MinuteRow {
     /// When it began.
     pub at: Timestamp,
@@ -23,7 +24,7 @@ pub struct MinuteRow {
 }
 
 /// The letter that has waited longest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OldestRow {
     /// When it was written.
     pub created_at: Timestamp,

@@ -10,7 +10,7 @@ use super::statements;
 use crate::metrics::{DatabaseSample, LettersSample, PoolFigures};
 
 impl Session {
-    /// How things stand now.
+    /// How things stand now, but for how far partnerships are.
     ///
     /// # Errors
     /// As [`Session::query`].
@@ -38,6 +38,7 @@ impl Session {
             replays_running: state.get("replays_running"),
             replay_jobs_waiting: state.get("replay_jobs_waiting"),
             oldest_transaction_seconds: state.get("oldest_transaction_seconds"),
+            freshness: None,
         })
     }
 }

@@ -157,6 +157,7 @@ statements! {
     SHOW_REPLAY = "show_replay",
     SHOW_REPLAY_JOBS = "show_replay_jobs",
     SHOW_REPLAY_OUTCOMES = "show_replay_outcomes",
+    STATEMENT_TIMEOUT_SET = "statement_timeout_set",
     STATUS_EVENTS = "status_events",
     STATUS_FRESHNESS = "status_freshness",
     STATUS_JOBS = "status_jobs",

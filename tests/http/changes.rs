@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::api::{Api, ODD, encoded};
 use crate::routes::names;
 use crate::support::broker::eventually;
+use crate::support::events::partnership;
 
 async fn key_of_the_failed_job(api: &Api) -> String {
     api.platform.lines("select idempotency_key from job_view where state = 'failed'").await.trim().to_owned()
@@ -77,6 +78,65 @@ async fn jobs_are_discarded() {
     assert_eq!(discard(false).await, json!({ "discarded": 0 }));
     assert_eq!(names(&api.get("/jobs?state=discarded").await.body, "organization_id"), ["leaf"]);
     assert_eq!(api.actions().await, "olga | jobs discard | the partner is gone\n");
+    api.end().await;
+}
+
+#[tokio::test]
+async fn what_differs_is_put_right() {
+    let mut api = Api::start().await;
+    api.tell_story().await;
+    let repair = async |body: Value| api.operate("POST", "/repairs", &body).await;
+    let all = json!({ "all": true, "reason": "a backup was restored" });
+    let nothing = repair(all.clone()).await;
+    assert_eq!(nothing.body, json!({ "drifted": 0, "jobs": 0, "repairs": [] }), "{nothing:?}");
+    let lose = "delete from setting where key = 'module/c' and organization_no
+                    = (select organization_no from organization where organization_id = 'pac')";
+    api.platform.client.batch_execute(lose).await.unwrap();
+    let verified = api.get("/verify?upstream=helios").await.body;
+    assert_eq!(verified["drift"], json!({ "missing": 1, "other": 0, "extra": 0, "origin": 0 }), "{verified}");
+    let difference = &verified["differences"][0];
+    assert_eq!((&difference["key"], &difference["there"]), (&json!("module/c"), &json!(3)), "{difference}");
+
+    let would = repair(json!({ "organization": "pac", "dry_run": true })).await;
+    assert_eq!(would.body["drifted"][0]["organization_id"], "pac", "{would:?}");
+    assert_eq!(api.actions().await, "", "a dry run does nothing");
+    let repaired = repair(all.clone()).await;
+    assert_eq!((&repaired.body["drifted"], &repaired.body["jobs"]), (&json!(1), &json!(1)), "{repaired:?}");
+    let job = format!("/jobs/{}", repaired.body["repairs"][0]["idempotency_key"].as_str().unwrap());
+    eventually("the job is done", async || api.get(&job).await.body["job"]["state"] == "succeeded").await;
+    assert_eq!(api.get("/verify").await.body["in_step"], 1);
+    assert_eq!(api.actions().await, "olga | verify repair | a backup was restored\n");
+    api.end().await;
+}
+
+#[tokio::test]
+async fn what_a_match_displaced_is_restored() {
+    let mut api = Api::start().await;
+    api.tell_story().await;
+    let job =
+        api.get("/jobs?kind=reconcile&organization=pac").await.body["items"][0]["idempotency_key"].clone();
+    let path = format!("/jobs/{}/restore", job.as_str().unwrap());
+    let why = json!({ "reason": "asked for by pac" });
+    let locked = api.operate("POST", &path, &why).await;
+    assert_eq!((locked.status, locked.problem()), (StatusCode::CONFLICT, "nothing-to-restore"), "{locked:?}");
+    assert!(locked.detail().contains("1 locked"), "{}", locked.detail());
+    api.platform.apply([partnership("p-free", "helios", "pac", "flexible")]).await;
+    let would = api.operate("POST", &path, &json!({ "dry_run": true })).await;
+    assert_eq!((would.status, &would.body["outcomes"]["restored"]), (StatusCode::OK, &json!(1)), "{would:?}");
+    assert_eq!((&would.body["entries"][0]["key"], &would.body["events"]), (&json!("mine"), &json!([])));
+    assert_eq!(api.actions().await, "", "a dry run does nothing");
+
+    let restored = api.operate("POST", &path, &why).await;
+    let event = restored.body["events"][0].as_str().unwrap_or_else(|| panic!("{restored:?}")).to_owned();
+    let event = format!("/events/{event}");
+    eventually("it is back", async || api.get(&event).await.body["event"]["state"] == "done").await;
+    let settings = api.get("/organizations/pac/settings?category=equipment&key_prefix=mine").await.body;
+    assert_eq!(settings["items"][0]["value"], json!({ "watts": 400 }), "{settings}");
+    let again = api.operate("POST", &path, &why).await;
+    assert_eq!((again.status, again.problem()), (StatusCode::CONFLICT, "nothing-to-restore"));
+    let unknown = api.operate("POST", "/jobs/7-7/restore", &why).await;
+    assert_eq!((unknown.status, unknown.problem()), (StatusCode::NOT_FOUND, "unknown-job"));
+    assert_eq!(api.actions().await, "olga | restore | asked for by pac\n");
     api.end().await;
 }
 
@@ -179,6 +239,12 @@ async fn what_does_not_say_enough_is_not_done() {
             json!({ "messages": { "code": "wrong" }, "reason": "r" }),
             "messages.code",
         ),
+        ("/repairs", json!({ "all": true }), "reason is missing"),
+        ("/repairs", json!({ "reason": "r" }), "upstream and organization are missing"),
+        ("/repairs", json!({ "upstream": "helios", "all": true, "reason": "r" }), "expected one of them"),
+        ("/repairs", json!({ "category": "equipment", "reason": "r" }), "unknown field `category`"),
+        ("/jobs/7-7/restore", json!({}), "reason is missing"),
+        ("/jobs/7-7/restore", json!({ "dryrun": true }), "unknown field `dryrun`"),
         ("/pauses", json!({ "organization": "pac" }), "reason is missing"),
         ("/pauses", json!({ "reason": "r" }), "organization is missing"),
         ("/pauses", json!({ "organization": "pac", "all": true, "reason": "r" }), "one of them"),

@@ -50,7 +50,8 @@ async fn nothing_that_is_asked_brings_the_service_down() {
     .collect();
     let (mut asked, mut worst) = (0, 0);
     for (path, method, operation) in api.document.operations() {
-        if method != "GET" {
+        // What goes on without end is looked at elsewhere.
+        if method != "GET" || path.ends_with("/live") {
             continue;
         }
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();

@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod api;
+mod big;
 mod changes;
 mod document;
 mod hostile;

@@ -103,6 +103,25 @@ async fn every_route_tells_what_happened() {
     assert_eq!(ask!(location)["reason"], "room was made");
     assert_eq!(names(&ask!("/replays?limit=1"), "requested_by"), ["olga"]);
 
+    let overview = ask!("/overview");
+    assert_eq!(
+        (&overview["link"]["up"], &overview["organizations"]),
+        (&json!(true), &json!(5)),
+        "{overview}"
+    );
+    assert_eq!(overview["minutes"]["known"].as_array().unwrap().len(), 60);
+    assert_eq!(overview["pauses"][0]["organization_id"], "pac");
+    let refused = api.get("/live?since=now").await;
+    assert_eq!((refused.status, refused.problem()), (StatusCode::BAD_REQUEST, "malformed-query"));
+
+    let verified = ask!("/verify");
+    assert_eq!((&verified["partnerships"], &verified["waiting"]), (&json!(1), &json!(1)), "{verified}");
+    assert_eq!(verified["not_in_step_yet"][0]["organization_id"], "pac");
+    assert_eq!(ask!("/verify?upstream=pac")["partnerships"], 0);
+    assert_eq!(ask!("/verify?upstream=helios&organization=pac&category=equipment&limit=1")["waiting"], 1);
+    let refused = api.get("/verify?category=integrations").await;
+    assert_eq!((refused.status, refused.problem()), (StatusCode::BAD_REQUEST, "not-kept-in-sync"));
+
     assert_eq!(names(&ask!("/pauses"), "organization_id"), ["pac"]);
     assert_eq!(names(&ask!("/actions"), "action"), ["jobs replay", "pause"]);
 
@@ -112,6 +131,8 @@ async fn every_route_tells_what_happened() {
         .into_iter()
         .filter(|(_, method, _)| method == "GET")
         .map(|(path, ..)| path)
+        // It goes on without end: the pages' tests listen to it.
+        .filter(|path| !path.ends_with("/live"))
         .collect();
     assert_eq!(asked, gets, "every route was asked");
     api.end().await;

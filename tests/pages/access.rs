@@ -94,6 +94,8 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
         ("/pause", vec![("id", "helios")]),
         ("/resume", vec![("id", "helios")]),
         ("/replays/1/cancel", vec![]),
+        ("/verify", vec![]),
+        (&format!("/jobs/{failed}/restore"), vec![]),
     ] {
         let fields: Vec<(&str, &str)> = fields.into_iter().chain([("reason", "x")]).collect();
         let answer = scene.post(address, &fields).await;

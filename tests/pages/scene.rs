@@ -225,6 +225,11 @@ impl Scene {
             "/explain",
             "/explain?organization=strict-partner&category=equipment&key=m3",
             "/explain?organization=pac&category=equipment",
+            "/freshness",
+            "/freshness?organization=strict-partner&all=yes",
+            "/verify",
+            "/verify?compare=yes",
+            "/verify?upstream=helios&organization=strict-partner&category=equipment&compare=yes",
             "/actions",
             "/preview",
             "/preview?upstream=helios&downstream=pac&mode=strict",
@@ -232,6 +237,7 @@ impl Scene {
         .map(str::to_owned)
         .to_vec();
         addresses.push(format!("/jobs/{failed}"));
+        addresses.push(format!("/jobs/{failed}/restore"));
         addresses
     }
 }

@@ -137,6 +137,31 @@ async fn an_organization_has_partnerships_settings_and_a_mailbox() {
 }
 
 #[tokio::test]
+async fn how_far_behind_partners_are_is_shown_the_worst_first() {
+    let mut scene = Scene::open().await;
+    scene.fill().await;
+    let page = scene.get("/freshness").await.words();
+    assert!(page.contains("2 of 3 partnerships in step. For 1, 1 job failed."), "{page}");
+    assert!(page.contains("helios → strict-partner equipment strict"), "{page}");
+    assert!(page.contains("1 job failed") && !page.contains("→ pac"), "{page}");
+    let all = scene.get("/freshness?all=yes").await.words();
+    let (worst, fine) = (all.find("helios → strict-partner equipment"), all.find("helios → pac equipment"));
+    assert!(worst.unwrap() < fine.unwrap(), "{all}");
+    assert!(all.contains("helios → pac equipment flexible m3") && all.contains("in step"), "{all}");
+    let of_one = scene.get("/organization?id=pac").await.words();
+    assert!(
+        of_one.contains("Freshness helios → pac") || of_one.contains("helios → pac equipment"),
+        "{of_one}"
+    );
+    assert!(!of_one.contains("→ strict-partner"), "{of_one}");
+    crate::support::broker::eventually("the overview has heard of it", || async {
+        scene.get("/").await.words().contains("Partnerships in step 2 of 3")
+    })
+    .await;
+    scene.platform.end().await;
+}
+
+#[tokio::test]
 async fn lists_go_on_where_they_end() {
     let mut scene = Scene::open().await;
     let entries: serde_json::Map<String, serde_json::Value> =
@@ -171,6 +196,11 @@ async fn what_is_not_there_is_said_with_its_status() {
         ("/events?after=x", StatusCode::BAD_REQUEST, "no place to go on from"),
         ("/rejected/99", StatusCode::NOT_FOUND, "No rejected message 99 is known."),
         ("/rejected?code=x", StatusCode::BAD_REQUEST, "expected one of: malformed-json"),
+        ("/freshness?after=x", StatusCode::BAD_REQUEST, "no place to go on from"),
+        ("/freshness?organization=helio", StatusCode::NOT_FOUND, "Did you mean one of these? helios"),
+        ("/verify?upstream=helio&compare=yes", StatusCode::NOT_FOUND, "a similar one is helios"),
+        ("/verify?category=licenses&compare=yes", StatusCode::BAD_REQUEST, "is not kept in sync"),
+        ("/jobs/9-9/restore", StatusCode::NOT_FOUND, "No job 9-9 is known."),
         ("/replays/7", StatusCode::NOT_FOUND, "No replay 7 is known."),
         (
             "/explain?organization=helios&category=roofs",

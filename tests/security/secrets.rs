@@ -12,6 +12,7 @@ use crate::support::certificates::Folder;
 use crate::support::database::{Database, admin_client};
 use crate::support::events::{edit, partnership};
 use crate::support::platform::lines;
+use crate::support::process::Process;
 use crate::{create_role_with_password, long, start};
 
 /// The passwords of broker and database, a wrong one, a token, the value of a setting: none is the end of another.
@@ -60,6 +61,88 @@ fn with_password(url: &str, password: &str) -> String {
     let mut url = url::Url::parse(url).unwrap();
     url.set_password(Some(password)).unwrap();
     url.to_string()
+}
+
+/// Pages and the API's answers, of which operators see values of settings where these are what was asked for; never in
+/// anything else, and no password or token anywhere.
+async fn over_http(process: &Process, client: &tokio_postgres::Client) {
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let base = format!("http://{}", process.address().unwrap());
+    let failed = "select idempotency_key from channel_sync.job_view where state = 'failed'";
+    let failed = lines(client, failed).await.trim().to_owned();
+    // What values are shown in: settings, what jobs changed, rejected messages, comparisons.
+    let values = [
+        "/organization?id=helios".to_owned(),
+        "/explain?organization=helios&category=equipment&key=module/a".to_owned(),
+        "/rejected/1".to_owned(),
+        "/api/v1/organizations/helios/settings".to_owned(),
+        "/api/v1/rejected-messages/1".to_owned(),
+    ];
+    let others = [
+        "/",
+        "/events",
+        "/event?id=good",
+        "/jobs",
+        "/failures",
+        "/rejected",
+        "/replays",
+        "/organizations",
+        "/organization?id=nobody",
+        "/freshness?all=yes",
+        "/verify?compare=yes",
+        "/actions",
+        "/jobs/replay?state=failed",
+        "/api/v1/overview",
+        "/api/v1/status",
+        "/api/v1/events",
+        "/api/v1/events/good",
+        "/api/v1/jobs?state=failed",
+        "/api/v1/freshness?all=true",
+        "/api/v1/verify",
+        "/api/v1/rejected-messages",
+        "/api/v1/actions",
+        "/api/v1/openapi.json",
+        "/api/v1/nowhere",
+        "/api/v1/jobs?state=none",
+        "/metrics",
+    ];
+    let others = others.iter().map(|path| (*path).to_owned());
+    let others = others.chain([format!("/jobs/{failed}"), format!("/jobs/{failed}/restore")]);
+    let mut shown = 0;
+    for (path, has_value) in others.map(|path| (path, false)).chain(values.map(|path| (path, true))) {
+        let response = http.get(format!("{base}{path}")).bearer_auth(TOKEN).send().await.unwrap();
+        assert!(
+            response.status().as_u16() < 500 && response.status() != 401,
+            "{path}: {}",
+            response.status()
+        );
+        let headers = format!("{:?}", response.headers());
+        let text = response.text().await.unwrap();
+        shown += usize::from(has_value && text.contains(VALUE));
+        let text = if has_value { text.replace(VALUE, "") } else { text };
+        assert_discreet(&path, &(headers + &text));
+    }
+    assert_eq!(shown, 5, "a value is shown where it is asked for");
+    // Neither who is refused nor who logs in is told a token; only the cookie is one.
+    for token in [WRONG, TOKEN] {
+        let form = format!("token={token}&next=/");
+        let request = http.post(format!("{base}/login")).body(form);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let response = request.send().await.unwrap();
+        let cookie = response.headers().get("set-cookie").map(|cookie| cookie.to_str().unwrap().to_owned());
+        assert_eq!(cookie.is_some(), token == TOKEN, "{cookie:?}");
+        assert!(
+            cookie.is_none_or(|cookie| cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"))
+        );
+        let mut headers = response.headers().clone();
+        headers.remove("set-cookie");
+        let text = response.text().await.unwrap();
+        assert_discreet("/login", &format!("{headers:?}{text}"));
+        let refused = http.get(format!("{base}/api/v1/status")).bearer_auth(format!("{token}x"));
+        let refused = refused.send().await.unwrap();
+        assert_eq!(refused.status(), 401);
+        assert_discreet("a refusal", &refused.text().await.unwrap());
+    }
 }
 
 #[tokio::test]
@@ -120,6 +203,7 @@ async fn nothing_that_is_said_holds_a_secret() {
     let errors = lines(&client, errors).await;
     assert!(errors.contains("23514"), "{errors}");
     assert_discreet("an error in the database", &errors);
+    over_http(&process, &client).await;
     process.signal("TERM");
     assert!(process.ended().await.success(), "{}", process.log());
     let log = process.log();

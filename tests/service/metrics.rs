@@ -250,6 +250,7 @@ async fn jobs_that_fail_pauses_and_what_waits_for_them_are_seen() {
     let seen = Exposition::of(&metrics);
     assert_eq!(seen.value("jobs_parked"), 1.0);
     assert_eq!(seen.value("organizations_paused"), 1.0);
+    assert_eq!((seen.value("partnerships_behind"), seen.value("partnership_lag_seconds")), (1.0, 0.0));
     assert_eq!(seen.value("execution_paused"), 0.0);
     assert_eq!(seen.value("mailbox_letters{kind=\"own-change\"}"), 2.0);
     let age = seen.value("mailbox_oldest_due_age_seconds{kind=\"own-change\"}");
@@ -262,6 +263,37 @@ async fn jobs_that_fail_pauses_and_what_waits_for_them_are_seen() {
     assert_eq!(seen.value("mailbox_oldest_due_age_seconds{kind=\"own-change\"}"), 0.0);
     // There is no link here to look at a queue by.
     assert!(!seen.samples.contains_key("channel_sync_queue_messages"));
+}
+
+#[tokio::test]
+async fn how_far_partners_are_behind_is_seen_unless_it_takes_too_long() {
+    let steps = Steps::with_partners().await;
+    let sampled = async || {
+        let metrics = Metrics::new(1);
+        let sampler = Sampler::new(steps.store.clone(), Lookout::default(), metrics.sampled.clone());
+        sampler.step().await.unwrap();
+        Exposition::of(&metrics)
+    };
+    assert_eq!(sampled().await.value("partnerships_behind"), 0.0);
+    // The upstream's own change is made, and its partners have still to get it.
+    let added = edit("second", "helios", "equipment", &[("x", json!(1))]);
+    steps.ingest.take_in(&steps.ingest.decode([added])).await.unwrap();
+    steps.executor.step().await.unwrap();
+    let backdate = "update change set made_at = now() - interval '1 hour'";
+    steps.client.batch_execute(backdate).await.unwrap();
+    let seen = sampled().await;
+    assert!(seen.value("partnerships_behind") >= 3.0, "{}", seen.value("partnerships_behind"));
+    assert!((3600.0..4000.0).contains(&seen.value("partnership_lag_seconds")));
+    // Nobody can look now: this figure is missing, the others are there.
+    let lock = "begin; lock table partnership in access exclusive mode";
+    steps.client.batch_execute(lock).await.unwrap();
+    let seen = sampled().await;
+    assert!(!seen.samples.contains_key("channel_sync_partnerships_behind"));
+    assert_eq!(seen.value("jobs_parked"), 0.0);
+    steps.client.batch_execute("rollback").await.unwrap();
+    steps.executor.settle().await.unwrap();
+    let seen = sampled().await;
+    assert_eq!((seen.value("partnerships_behind"), seen.value("partnership_lag_seconds")), (0.0, 0.0));
 }
 
 #[tokio::test]

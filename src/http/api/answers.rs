@@ -9,7 +9,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use crate::http::problem::Problem;
 
 /// What any question may come to.
-pub(super) struct Refused;
+pub(in crate::http) struct Refused;
 
 /// What anything that changes something may come to besides.
 pub(super) struct Forbidden;

@@ -24,7 +24,7 @@ use crate::operations::{LIMIT_DEFAULT, LIMIT_MAX, parsed};
 const SIMILARITY_MIN: f64 = 0.75;
 
 /// The parameters behind the question mark. Those that the route does not have are refused.
-pub(super) struct Query<T>(pub(super) T);
+pub(in crate::http) struct Query<T>(pub(in crate::http) T);
 
 /// The parameter in the path.
 pub(super) struct InPath<T>(pub(super) T);
@@ -76,7 +76,7 @@ impl<const MIN: u16, const MAX: u16, const DEFAULT: u16> ToSchema for Bounded<MI
 
 /// No parameters.
 #[derive(Debug, serde::Deserialize, IntoParams)]
-pub(super) struct Nothing {}
+pub(in crate::http) struct Nothing {}
 
 /// Reads a name that may be missing.
 pub(super) fn named<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>

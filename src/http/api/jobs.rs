@@ -1,4 +1,4 @@
-//! Jobs: one organization's outcome for one cause. And giving them up for good.
+//! Jobs: one organization's outcome for one cause. Giving them up for good, and bringing back what one displaced.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,12 +15,16 @@ use crate::http::App;
 use crate::http::access;
 use crate::http::problem::Problem;
 use crate::operations::{
-    self, Chosen, JobDetail, JobKey, JobKind, JobQuery, JobRow, JobSelection, JobState, Operator, Page,
-    Purpose,
+    self, Chosen, JobDetail, JobKey, JobKind, JobQuery, JobRow, JobSelection, JobState, LIMIT_DEFAULT,
+    Operator, Page, Purpose, Restore,
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(jobs)).routes(routes!(job)).routes(routes!(discard))
+    OpenApiRouter::new()
+        .routes(routes!(jobs))
+        .routes(routes!(job))
+        .routes(routes!(discard))
+        .routes(routes!(restore))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -154,6 +158,53 @@ async fn discard(
     let operator = Operator { name: &by.name, reason: reason(why.as_deref())? };
     let discarded = operations::discard_jobs(&app.store, &jobs, None, operator).await?;
     Ok(Json(JobsDiscarded::Discarded(Discarded { discarded })))
+}
+
+/// What a job displaced, to be brought back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct JobRestore {
+    /// Why: it is written down. Needed where something is done.
+    reason: Option<String>,
+    /// Only show what would be done.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Bring back what a match displaced
+///
+/// As an edit of the organization's own. Left alone is what is locked, what later events have said otherwise, and what is
+/// there already.
+#[utoipa::path(
+    post,
+    path = "/jobs/{idempotency_key}/restore",
+    operation_id = "restore_job",
+    tag = "jobs",
+    params(("idempotency_key" = inline(JobKey), Path, description = "The job.")),
+    request_body = JobRestore,
+    responses(
+        (status = 200, description = "What was done, or would be.", body = Restore),
+        Refused,
+        Forbidden,
+        BodyRefused,
+        NotFound,
+        Conflict,
+    )
+)]
+async fn restore(
+    State(app): State<App>,
+    by: access::Operator,
+    InPath(key): InPath<JobKey>,
+    Query(Nothing {}): Query<Nothing>,
+    Body(body): Body<JobRestore>,
+) -> Result<Json<Restore>, Problem> {
+    let JobRestore { reason: why, dry_run } = body;
+    let catalogue = &app.config.catalogue;
+    if dry_run {
+        return Ok(Json(operations::preview_restore(&app.store, catalogue, key, LIMIT_DEFAULT).await?));
+    }
+    let operator = Operator { name: &by.name, reason: reason(why.as_deref())? };
+    Ok(Json(operations::restore(&app.store, catalogue, key, LIMIT_DEFAULT, operator).await?))
 }
 
 /// That a selection says something, and names no state that jobs cannot be chosen by for this purpose.

@@ -17,13 +17,16 @@
 //! | `pauses` | pauses |
 //! | `actions` | what operators did |
 //! | `preview` | what events would do |
+//! | `verify` | whether partners have what their upstreams have, and putting that right |
+//!
+//! The figures of the overview, `/overview` and `/live`, stand in [`live`](super::live): pages show them as well.
 //!
 //! `extract` takes requests apart, `answers` has what is said of answers in the document.
 
 mod actions;
-mod answers;
+pub(super) mod answers;
 mod events;
-mod extract;
+pub(super) mod extract;
 mod jobs;
 mod organizations;
 mod pauses;
@@ -31,6 +34,7 @@ mod preview;
 mod rejected;
 mod replays;
 mod status;
+mod verify;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{CONTENT_TYPE, LINK};
@@ -47,6 +51,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
 use super::access::{self, COOKIE};
+use super::live;
 use super::problem::Problem;
 use crate::operations::Page;
 
@@ -94,6 +99,8 @@ fn parts() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(rejected::routes())
         .merge(pauses::routes())
         .merge(actions::routes())
+        .merge(verify::routes())
+        .merge(live::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(preview::routes());
     OpenApiRouter::with_openapi(Document::openapi()).nest(BASE, routes).split_for_parts()

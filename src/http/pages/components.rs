@@ -66,7 +66,7 @@ pub(super) fn number(number: impl Into<i64>) -> Markup {
 /// A state, of whatever: colour and shape by what it means, and its name.
 pub(super) fn state(name: &str) -> Markup {
     let meaning = match name {
-        "done" | "succeeded" | "replayed" => "good",
+        "done" | "succeeded" | "replayed" | "in step" => "good",
         "failed" | "rejected" => "bad",
         "retrying" | "locked" | "superseded" | "refused" | "paused" => "warn",
         "accepted" | "syncing" | "pending" | "running" | "waiting" => "going",
@@ -270,7 +270,8 @@ pub(super) fn fan_out(event: &EventRow) -> Markup {
     let rest = (total - succeeded - failed).max(0);
     let (class, what) = match event.state.as_str() {
         "accepted" | "syncing" => ("going", "waiting"),
-        "failed" => ("idle", "waiting or discarded"),
+        // Nothing of it waits any more once it has ended.
+        "failed" if event.finished_at.is_none() => ("going", "waiting or discarded"),
         _ => ("idle", "discarded"),
     };
     let mut said = format!("{} of {} done", words::number(succeeded), words::count(total, "job"));

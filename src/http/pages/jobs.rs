@@ -163,6 +163,7 @@ pub(super) async fn show(
                 h2 #displaced-title { "What it displaced" }
                 p { "The organization's own settings that a match changed or removed, as they were. They are archived with this job." }
                 (displaced(&job.organization_id, &detail.displaced))
+                p { a.button href=(super::restore::address(&key)) { "What restoring them would do …" } }
             }
         }
         @if following > 0 {

@@ -17,6 +17,8 @@ pub(super) enum Section {
     Rejected,
     Replays,
     Organizations,
+    Freshness,
+    Verify,
     Explain,
     Preview,
     Actions,
@@ -26,7 +28,7 @@ impl Section {
     const GROUPS: [(&'static str, &'static [Self]); 3] = [
         ("Now", &[Self::Overview, Self::Failures, Self::Rejected, Self::Replays]),
         ("What happened", &[Self::Events, Self::Jobs, Self::Actions]),
-        ("Settings", &[Self::Organizations, Self::Explain, Self::Preview]),
+        ("Settings", &[Self::Organizations, Self::Freshness, Self::Explain, Self::Preview, Self::Verify]),
     ];
 
     fn name(self) -> &'static str {
@@ -38,6 +40,8 @@ impl Section {
             Self::Rejected => "Rejected",
             Self::Replays => "Replays",
             Self::Organizations => "Organizations",
+            Self::Freshness => "Freshness",
+            Self::Verify => "Verify",
             Self::Explain => "Explain",
             Self::Preview => "Preview",
             Self::Actions => "Actions",
@@ -53,6 +57,8 @@ impl Section {
             Self::Rejected => "/rejected",
             Self::Replays => "/replays",
             Self::Organizations => "/organizations",
+            Self::Freshness => "/freshness",
+            Self::Verify => "/verify",
             Self::Explain => "/explain",
             Self::Preview => "/preview",
             Self::Actions => "/actions",

@@ -13,6 +13,8 @@
 //! | `rejected` | messages that were not accepted |
 //! | `organizations` | partnerships, settings, a mailbox |
 //! | `explain`, `preview` | why something is so, and what would be |
+//! | `freshness`, `verify` | how far behind partners are, and whether they have what they should |
+//! | `restore` | bringing back what a job displaced |
 //! | `actions` | who did what, and why |
 //! | `login`, `find` | the ways in |
 //! | `layout`, `components`, `assets` | what all pages are made of |
@@ -26,6 +28,7 @@ mod explain;
 mod failures;
 mod fields;
 mod find;
+mod freshness;
 mod jobs;
 mod layout;
 mod login;
@@ -35,6 +38,8 @@ mod preview;
 mod refusal;
 mod rejected;
 mod replays;
+mod restore;
+mod verify;
 mod visitor;
 
 use axum::Router;
@@ -53,6 +58,7 @@ pub(super) fn router() -> Router<App> {
         .route("/event", get(events::show))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{key}", get(jobs::show))
+        .route("/jobs/{key}/restore", get(restore::choose).post(restore::restore))
         .route("/failures", get(failures::show))
         .route("/jobs/replay", get(replays::choose_replay).post(replays::replay))
         .route("/jobs/discard", get(replays::choose_discard).post(replays::discard))
@@ -70,6 +76,8 @@ pub(super) fn router() -> Router<App> {
         .route("/explain", get(explain::show))
         // An event may be as large as a body may be.
         .route("/preview", get(preview::form).post(preview::show).layer(DefaultBodyLimit::disable()))
+        .route("/freshness", get(freshness::list))
+        .route("/verify", get(verify::show).post(verify::repair))
         .route("/actions", get(actions::list))
         .route("/find", get(find::find))
         .route("/login", get(login::form).post(login::login))

@@ -17,11 +17,16 @@ use super::refusal::Refusal;
 use super::visitor::{Actor, Visitor};
 use crate::http::App;
 use crate::http::live::Live;
-use crate::operations::{self, LIMIT_DEFAULT, Mailbox, MailboxRow, PartnershipRow, SettingQuery, SettingRow};
+use crate::operations::{
+    self, FreshnessQuery, LIMIT_DEFAULT, Mailbox, MailboxRow, PartnershipRow, SettingQuery, SettingRow,
+};
 use crate::words;
 
 /// How many partnerships are shown at a time.
 const PARTNERSHIPS_MAX: u16 = 25;
+
+/// How many partnerships and categories are shown, those that are most behind first.
+const FRESHNESS_MAX: u16 = 10;
 
 /// How many jobs of a mailbox are shown.
 const MAILBOX_MAX: u16 = 25;
@@ -65,6 +70,13 @@ pub(super) async fn show(
     let mailbox = operations::mailbox(&app.store, id, MAILBOX_MAX).await?;
     let after = query.get("partnerships_after");
     let partnerships = operations::partnerships(&app.store, Some(id), after, PARTNERSHIPS_MAX).await?;
+    let freshness = FreshnessQuery {
+        organization_id: Some(id.to_owned()),
+        in_step_too: true,
+        after: None,
+        limit: FRESHNESS_MAX,
+    };
+    let freshness = operations::freshness(&app.store, &freshness).await?;
     let asked = SettingQuery {
         category: query.get("category").map(str::to_owned),
         key_prefix: query.get("key").map(str::to_owned),
@@ -83,6 +95,15 @@ pub(super) async fn show(
             h2 #partnerships-title { "Partnerships" }
             @if partnerships.items.is_empty() { (empty("None.")) } @else { (self::partnerships(id, &partnerships.items)) }
             (goes_on(&query, "partnerships", partnerships.next.as_deref()))
+        }
+        @if !freshness.items.is_empty() {
+            section #freshness data-live aria-labelledby="freshness-title" {
+                h2 #freshness-title { "Freshness" }
+                (super::freshness::rows(&freshness.items))
+                @if freshness.next.is_some() {
+                    p { a href=(fields(&[("organization", id), ("all", "yes")]).address("/freshness")) { "All of it" } }
+                }
+            }
         }
         section aria-labelledby="settings-title" {
             h2 #settings-title { "Settings" }

@@ -171,7 +171,8 @@ fn oldest(row: &OldestRow) -> Markup {
 
 fn now(figures: &Figures) -> Markup {
     let Figures { overview, link } = figures;
-    let Status { queue, letters, jobs, organizations, partnerships, events_last_hour, .. } = &overview.status;
+    let Status { queue, letters, jobs, organizations, partnerships, events_last_hour, freshness, .. } =
+        &overview.status;
     let about = if jobs.succeeded_is_estimate { "about " } else { "" };
     let waiting: i64 = letters.iter().map(|row| row.letters).sum();
     let queue = match queue {
@@ -203,6 +204,14 @@ fn now(figures: &Figures) -> Markup {
             (tile("Events, last hour", figure(events_last_hour.values().sum(), html! { (words::counts(events_last_hour)) })))
             (tile("Organizations", figure(*organizations, html! { a href="/organizations" { "see them" } })))
             (tile("Partnerships", figure(partnerships.values().sum(), html! { (words::counts(partnerships)) })))
+            (tile("Partnerships in step", html! {
+                span.figure { (number(freshness.in_step)) }
+                span.unit {
+                    "of " (number(freshness.partnerships))
+                    @if let Some(at) = freshness.oldest_waiting_at { ", the oldest job waits since " (time(at)) }
+                    "; " a href="/freshness" { "see how far each is" }
+                }
+            }))
         }
     }
 }
