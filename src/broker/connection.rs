@@ -15,6 +15,8 @@ use lapin::tcp::RustlsConnector;
 use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind};
 
+use tokio::sync::mpsc;
+
 use super::error::{BrokerError, codes, reason, reply_code};
 use super::silence::LastHeard;
 use crate::config::{BrokerAuth, BrokerConfig};
@@ -55,6 +57,8 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
     let timeout = config.connect_timeout;
     let dialled = socket.handle();
     let listening = last_heard.clone();
+    // Where dialling fails, the library does not always say so: seen with a port that is closed, on a busy machine.
+    let (tell, mut told) = mpsc::unbounded_channel();
     let tls = config.tls.as_ref().map(|tls| RustlsConnector::from(Arc::clone(tls.config())));
     // Runs on the library's thread: what it waits for must end by itself.
     let dial = async move |uri: AMQPUri, _| {
@@ -70,10 +74,14 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
                 Some(tls) => stream.into_rustls(tls, &authority.host).await,
             }
         };
-        match tokio::time::timeout(timeout, dialling).await {
-            Ok(stream) => Ok(stream?),
+        let dialled = match tokio::time::timeout(timeout, dialling).await {
+            Ok(dialled) => dialled.map_err(lapin::Error::from),
             Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-        }
+        };
+        dialled.inspect_err(|error| {
+            // Nobody listens where the attempt was dropped.
+            let _ = tell.send(error.clone());
+        })
     };
     let attempt = Connection::connector(uri, runtime, dial, properties);
     let refused = |error: lapin::Error| match (reply_code(&error), error.kind()) {
@@ -84,6 +92,12 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
             Some(reason) => BrokerError::Untrusted { host, reason },
             None => lost(reason(&error)),
         },
+    };
+    let attempt = async {
+        tokio::select! {
+            connection = attempt => connection,
+            Some(error) = told.recv() => Err(error),
+        }
     };
     match tokio::time::timeout(timeout, attempt).await {
         Ok(Ok(connection)) => {
