@@ -113,7 +113,6 @@ impl Service {
         let limits = BatchLimits {
             letters_max: config.executor.batch_letters_max,
             writes_max: config.executor.batch_writes_max,
-            workers: config.executor.workers,
             follow_up_writes_max: config.executor.follow_up_writes_max,
             lock_timeout: config.executor.lock_timeout,
         };

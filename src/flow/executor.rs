@@ -44,8 +44,6 @@ pub struct BatchLimits {
     pub letters_max: usize,
     /// Most entries that a batch writes. A single event of an organization's own may write more.
     pub writes_max: usize,
-    /// How many executors of this process work side by side: what is due is divided among them.
-    pub workers: usize,
     /// What follows from its jobs is done in the same transaction, where it writes no more entries than this, or
     /// few for each shard, and nothing else is to be done there before; else by letters. Zero: always by letters.
     pub follow_up_writes_max: usize,
@@ -53,22 +51,6 @@ pub struct BatchLimits {
     /// that they belong to.
     pub lock_timeout: Duration,
 }
-
-impl BatchLimits {
-    /// How many entries the next batch may write. Towards the end of what is due, batches become smaller (guided
-    /// self-scheduling), so that all workers come to the end at about the same time.
-    fn writes_of(&self, due: &[Due]) -> usize {
-        if self.workers < 2 {
-            return self.writes_max;
-        }
-        let weight = due.iter().map(|due| due.weight).sum::<i64>();
-        let share = usize::try_from(weight).unwrap_or(usize::MAX) / (2 * self.workers);
-        share.clamp(self.writes_max.min(SHARE_MIN), self.writes_max)
-    }
-}
-
-/// So many entries are worth a batch: with fewer, what each batch takes by itself would count.
-const SHARE_MIN: usize = 4_000;
 
 /// Works off letters.
 #[derive(Debug)]
@@ -164,22 +146,18 @@ impl<D: Database> Executor<D> {
         // From another shard on at each step, so that none is always last.
         let first = self.steps.fetch_add(FIRST_SHARD_STRIDE, Ordering::Relaxed) % SHARDS as usize;
         due.sort_by_key(|due| (due.shard.0 as usize + SHARDS as usize - first) % SHARDS as usize);
-        let writes_max = self.limits.writes_of(&due);
         let mut session = self.database.session().await?;
         let mut step = Step::default();
         // Where all that is due in some shards only waits, the next ones may hold work.
         while !due.is_empty() && !step.went_on() {
-            let shards = self.choose(&mut due, writes_max);
+            let shards = self.choose(&mut due);
             let mut unsaved = None;
             let trace = self.traces.begin();
-            let worked_off = match self
-                .work_off(&mut session, &shards, writes_max, Care::Quick, &mut unsaved)
-                .await
-            {
+            let worked_off = match self.work_off(&mut session, &shards, Care::Quick, &mut unsaved).await {
                 Err(error) if error.may_be_one_job() => {
                     tracing::debug!(%error, shards = shards.len(), "a batch failed; look for the job that does");
                     self.metrics.repeated();
-                    self.work_off(&mut session, &shards, writes_max, Care::Thorough, &mut unsaved).await
+                    self.work_off(&mut session, &shards, Care::Thorough, &mut unsaved).await
                 }
                 outcome => outcome,
             };
@@ -203,7 +181,6 @@ impl<D: Database> Executor<D> {
         &self,
         session: &mut D::Session,
         shards: &[Shard],
-        writes_max: usize,
         care: Care,
         unsaved: &mut Option<Unsaved>,
     ) -> Result<Step, StoreError> {
@@ -233,7 +210,7 @@ impl<D: Database> Executor<D> {
             unsaved,
             attempts: Attempts::new(),
             traces: HashMap::new(),
-            room: writes_max,
+            room: self.limits.writes_max,
             follow_up_writes_max: self.limits.follow_up_writes_max,
             at_once: 0,
             step: Step::NOTHING_YET,
@@ -247,7 +224,7 @@ impl<D: Database> Executor<D> {
             batch.hopeful = !batch.suspects.is_empty();
         }
         let share = |limit: usize| (limit / batch.shards.len()).max(1) as i64;
-        let limits = (share(self.limits.letters_max), share(writes_max));
+        let limits = (share(self.limits.letters_max), share(self.limits.writes_max));
         loop {
             let held = batch.held.len();
             let Some(letters) = batch.take(limits, care).await? else { break };
@@ -332,12 +309,12 @@ impl<D: Database> Executor<D> {
     }
 
     /// Takes as many shards as fill a batch.
-    fn choose(&self, due: &mut Vec<Due>, writes_max: usize) -> Vec<Shard> {
+    fn choose(&self, due: &mut Vec<Due>) -> Vec<Shard> {
         let (mut letters, mut weight) = (0, 0);
         let enough = due.iter().position(|due| {
             letters += due.letters as usize;
             weight += due.weight as usize;
-            letters >= self.limits.letters_max || weight >= writes_max
+            letters >= self.limits.letters_max || weight >= self.limits.writes_max
         });
         let chosen = enough.map_or(due.len(), |last| last + 1);
         due.drain(..chosen).map(|due| due.shard).collect()

@@ -201,7 +201,6 @@ async fn a_batch_that_is_given_up_midway_leaves_no_transaction_in_the_pool() {
     let limits = BatchLimits {
         letters_max: 1000,
         writes_max: 20_000,
-        workers: 1,
         follow_up_writes_max: 0,
         lock_timeout: LOCK_TIMEOUT,
     };

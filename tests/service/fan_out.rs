@@ -52,7 +52,6 @@ async fn statements_for(partner_count: usize) -> u64 {
     let limits = BatchLimits {
         letters_max: 1000,
         writes_max: 20_000,
-        workers: 1,
         follow_up_writes_max: 5000,
         lock_timeout: LOCK_TIMEOUT,
     };

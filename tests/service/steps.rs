@@ -19,7 +19,6 @@ use crate::support::platform::{LOCK_TIMEOUT, RETRY, lines};
 pub(crate) const LIMITS: BatchLimits = BatchLimits {
     letters_max: 1000,
     writes_max: 20_000,
-    workers: 1,
     follow_up_writes_max: 0,
     lock_timeout: LOCK_TIMEOUT,
 };

@@ -138,7 +138,6 @@ impl Run {
             letters_max: *random.pick(&[1, 2, 4, 1000]),
             // So few that jobs are cut, or so many that none is.
             writes_max: *random.pick(&[2, 3, 5, 9, 20, 100_000, 100_000]),
-            workers: 1,
             follow_up_writes_max: *random.pick(&[0, 0, 4, 100_000]),
             lock_timeout: Duration::from_millis(1),
         };
