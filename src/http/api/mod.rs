@@ -19,7 +19,7 @@
 //! | `preview` | what events would do |
 //! | `verify` | whether partners have what their upstreams have, and putting that right |
 //!
-//! The figures of the overview, `/overview` and `/live`, stand in [`live`](super::live): pages show them as well.
+//! The figures of the overview, `/overview` and `/live`, stand in `http::live`: pages show them as well.
 //!
 //! `extract` takes requests apart, `answers` has what is said of answers in the document.
 
