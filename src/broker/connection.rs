@@ -14,7 +14,6 @@ use std::time::Duration;
 use lapin::tcp::RustlsConnector;
 use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind};
-
 use tokio::sync::mpsc;
 
 use super::error::{BrokerError, codes, reason, reply_code};

@@ -243,6 +243,21 @@ pub enum JobKind {
     Reconcile,
 }
 
+impl JobKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::OwnChange, Self::PartnershipChange, Self::SyncChange, Self::Reconcile];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OwnChange => "own-change",
+            Self::PartnershipChange => "partnership-change",
+            Self::SyncChange => "sync-change",
+            Self::Reconcile => "reconcile",
+        }
+    }
+}
+
 /// What became of one organization for one cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobDone {
@@ -275,6 +290,18 @@ pub enum Verdict {
     Locked,
     /// It was found wrong.
     Rejected(FoundWrong),
+}
+
+impl Verdict {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Superseded => "superseded",
+            Self::Locked => "locked",
+            Self::Rejected(_) => "rejected",
+        }
+    }
 }
 
 /// What was wrong with an event, found only when it ran.

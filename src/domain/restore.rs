@@ -15,7 +15,7 @@ pub struct Displacement {
 }
 
 /// What is known of the entry now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Situation {
     /// What is there under its key.
     pub now: Option<Entry>,

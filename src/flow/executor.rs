@@ -731,12 +731,7 @@ fn end_trace(trace: Begun, step: &Step, done: &[(Done, FoundWrongs)], traces: &H
         .filter_map(|(event, trace)| Some((*event, TraceParent::parse(trace.traceparent.as_deref()?)?)))
         .collect();
     let works = events.iter().map(|(event, (jobs, verdict))| {
-        let outcome = verdict.map(|verdict| match verdict {
-            Verdict::Applied => "applied",
-            Verdict::Superseded => "superseded",
-            Verdict::Locked => "locked",
-            Verdict::Rejected(_) => "rejected",
-        });
+        let outcome = verdict.map(Verdict::name);
         EventWork {
             parent: parents.get(event),
             event_id: traces.get(event).map(|trace| &*trace.event_id),

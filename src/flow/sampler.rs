@@ -53,9 +53,12 @@ impl Sampler {
     pub async fn step(&self) -> Result<(), StoreError> {
         let began = Instant::now();
         let looking_at_database = async {
-            let sample = self.database().await;
-            self.sampled.database(sample.as_ref().ok().cloned(), began);
-            sample
+            let (sample, outcome) = match self.database().await {
+                Ok(sample) => (Some(sample), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            self.sampled.database(sample, began);
+            outcome
         };
         let looking_at_queue = async {
             let sight = self.lookout.look().await;
@@ -63,8 +66,8 @@ impl Sampler {
                 QueueSample { messages, consumers, blocked }
             }));
         };
-        let (sample, ()) = tokio::join!(looking_at_database, looking_at_queue);
-        sample.map(|_| ())
+        let (outcome, ()) = tokio::join!(looking_at_database, looking_at_queue);
+        outcome
     }
 
     /// Looks at once, and every `interval` from then on, until `stop` is cancelled.

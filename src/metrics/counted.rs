@@ -212,9 +212,6 @@ impl IngestMetrics {
     }
 }
 
-const KINDS: [JobKind; 4] =
-    [JobKind::OwnChange, JobKind::PartnershipChange, JobKind::SyncChange, JobKind::Reconcile];
-
 /// What became of a job; skipped: there was nothing to do. A job that is retried counts each time, and again when it is
 /// done.
 const OUTCOMES_OF_JOBS: [&str; 5] = ["succeeded", "skipped", "rejected", "retried", "failed"];
@@ -223,20 +220,11 @@ const VERDICTS: [&str; 4] = ["applied", "superseded", "locked", "rejected"];
 
 const OUTCOMES_OF_BATCHES: [&str; 3] = ["committed", "nothing", "failed"];
 
-fn kind_name(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::OwnChange => "own-change",
-        JobKind::PartnershipChange => "partnership-change",
-        JobKind::SyncChange => "sync-change",
-        JobKind::Reconcile => "reconcile",
-    }
-}
-
 /// What the jobs of a batch came to: summed up first, and counted once.
 #[derive(Debug, Clone, Default)]
 pub struct JobFigures {
     /// By kind and outcome, in the order of their lists.
-    jobs: [[u64; OUTCOMES_OF_JOBS.len()]; KINDS.len()],
+    jobs: [[u64; OUTCOMES_OF_JOBS.len()]; JobKind::ALL.len()],
     entries: [u64; 3],
     verdicts: [u64; VERDICTS.len()],
 }
@@ -379,9 +367,9 @@ impl ExecutorMetrics {
 
     /// Counts what the jobs of a batch came to.
     pub fn count(&self, figures: &JobFigures) {
-        for (kind, outcomes) in KINDS.into_iter().zip(figures.jobs) {
+        for (kind, outcomes) in JobKind::ALL.into_iter().zip(figures.jobs) {
             for (outcome, count) in OUTCOMES_OF_JOBS.into_iter().zip(outcomes) {
-                self.jobs.get_or_create(&JobLabels { kind: kind_name(kind), outcome }).inc_by(count);
+                self.jobs.get_or_create(&JobLabels { kind: kind.name(), outcome }).inc_by(count);
             }
         }
         for (effect, count) in ["added", "changed", "removed"].into_iter().zip(figures.entries) {

@@ -85,26 +85,22 @@ impl Metrics {
     /// Figures that all begin at zero, for a service with so many executors.
     pub fn new(executors: usize) -> Arc<Self> {
         let mut registry = Registry::default();
-        let metrics = |registry: &mut Registry| {
-            let own = registry.sub_registry_with_prefix(PREFIX);
-            let build: Family<BuildLabels, Gauge> = Family::default();
-            build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
-            own.register("build_info", "Which version runs; always 1", build);
-            let (ingest, executor) = (IngestMetrics::default(), ExecutorMetrics::default());
-            let (replayer, link) = (ReplayerMetrics::default(), LinkMetrics::default());
-            let (http, traces) = (HttpMetrics::default(), TraceMetrics::default());
-            let (sampled, pools) = (Sampled::default(), Pools::default());
-            ingest.register(own);
-            executor.register(own, executors);
-            replayer.register(own);
-            link.register(own);
-            http.register(own);
-            traces.register(own);
-            own.register_collector(Box::new(sampled.clone()));
-            own.register_collector(Box::new(pools.clone()));
-            (ingest, executor, replayer, link, http, traces, sampled, pools)
-        };
-        let (ingest, executor, replayer, link, http, traces, sampled, pools) = metrics(&mut registry);
+        let own = registry.sub_registry_with_prefix(PREFIX);
+        let build: Family<BuildLabels, Gauge> = Family::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        own.register("build_info", "Which version runs; always 1", build);
+        let (ingest, executor) = (IngestMetrics::default(), ExecutorMetrics::default());
+        let (replayer, link) = (ReplayerMetrics::default(), LinkMetrics::default());
+        let (http, traces) = (HttpMetrics::default(), TraceMetrics::default());
+        let (sampled, pools) = (Sampled::default(), Pools::default());
+        ingest.register(own);
+        executor.register(own, executors);
+        replayer.register(own);
+        link.register(own);
+        http.register(own);
+        traces.register(own);
+        own.register_collector(Box::new(sampled.clone()));
+        own.register_collector(Box::new(pools.clone()));
         registry.register_collector(Box::new(scraped::Process::started_now()));
         Arc::new(Self { ingest, executor, replayer, link, http, traces, sampled, pools, registry })
     }

@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use crate::contract::RejectionCode;
+use crate::domain::mailbox::JobKind;
 
 /// What was seen in the database.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -105,9 +106,6 @@ impl Sampled {
     }
 }
 
-/// The kinds of letters, so that none is missing where there is no letter.
-const KINDS: [&str; 4] = ["own-change", "partnership-change", "sync-change", "reconcile"];
-
 impl Collector for Sampled {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,7 +164,7 @@ impl Writer<'_, '_> {
         let of = |kind: &str| sample.letters.iter().find(|letters| letters.kind == kind);
         let mut metric =
             self.0.encode_descriptor("mailbox_letters", "Letters, by kind.", None, MetricType::Gauge)?;
-        for kind in KINDS {
+        for kind in JobKind::ALL.map(JobKind::name) {
             let letters = of(kind).map_or(0, |letters| letters.letters);
             ConstGauge::new(letters).encode(metric.encode_family(&[("kind", kind)])?)?;
         }
@@ -176,7 +174,7 @@ impl Writer<'_, '_> {
             None,
             MetricType::Gauge,
         )?;
-        for kind in KINDS {
+        for kind in JobKind::ALL.map(JobKind::name) {
             let retrying = of(kind).map_or(0, |letters| letters.retrying);
             ConstGauge::new(retrying).encode(metric.encode_family(&[("kind", kind)])?)?;
         }
@@ -186,7 +184,7 @@ impl Writer<'_, '_> {
             Some(&Unit::Seconds),
             MetricType::Gauge,
         )?;
-        for kind in KINDS {
+        for kind in JobKind::ALL.map(JobKind::name) {
             let age = of(kind).map_or(0.0, |letters| letters.oldest_due_seconds);
             ConstGauge::new(age).encode(metric.encode_family(&[("kind", kind)])?)?;
         }

@@ -59,7 +59,6 @@ pub use tokens::{NewToken, TokenError, token};
 pub use verify::{DriftedPartnership, Verification, VerifyQuery, WaitingPartnership, repair, verify};
 
 use crate::domain::catalogue::{Catalogue, Category};
-use crate::store::StoreError;
 pub use crate::store::choice::{Chosen, ChosenRow, Purpose};
 pub use crate::store::explain::{ComparedRow, DifferingRow, ExplainedSetting, UpstreamRow};
 pub use crate::store::freshness::{FreshnessPlace, FreshnessRow, FreshnessSummary};
@@ -73,6 +72,7 @@ pub use crate::store::read::{
 };
 pub use crate::store::replay::{REPLAY_JOBS_MAX, ReplayRow, ReplayTroubleRow};
 pub use crate::store::verify::{DifferenceRow, Drift, RepairRow};
+use crate::store::{Session, StoreError};
 
 /// The most rows of a list.
 pub const LIMIT_MAX: u16 = 1000;
@@ -191,6 +191,12 @@ pub enum OperationError {
 
 impl OperationError {
     /// The category, unless the catalogue does not name it.
+    /// Nothing is taken in whose categories the service does not know.
+    async fn unless_known(session: &Session, catalogue: &Catalogue) -> Result<(), Self> {
+        let unknown = session.unknown_categories(catalogue).await?;
+        if unknown.is_empty() { Ok(()) } else { Err(Self::CatalogueBehind(unknown)) }
+    }
+
     fn category_of<'c>(catalogue: &'c Catalogue, category: &str) -> Result<&'c Category, Self> {
         catalogue.find(category).map(|id| catalogue.get(id)).ok_or_else(|| {
             let known = catalogue.iter().map(|(_, category)| category.name.to_string()).collect();

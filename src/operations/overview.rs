@@ -107,11 +107,10 @@ pub async fn overview(
     let oldest = session.overview_oldest().await?;
     let events = session.list_events(&EventFilter::default(), EVENTS_MAX).await?;
     let under_way = session.list_replays(None, REPLAYS_MAX).await?;
-    drop(session);
     let recent = |at: Timestamp| status.at.duration_since(at) < LOOKED_AFTER;
     let mut replays = Vec::new();
     for replay in under_way.into_iter().filter(|replay| replay.finished_at.is_none_or(recent)) {
-        let detail = replays::replay_detail(store, replay.replay_no).await?;
+        let detail = replays::detail(&session, replay).await?;
         if detail.is_under_way() {
             replays.push(detail);
         }

@@ -202,10 +202,7 @@ pub async fn replay_rejected(
 ) -> Result<RejectedReplay, OperationError> {
     let mut session = store.session().await?;
     selection.check(&session).await?;
-    let unknown = session.unknown_categories(catalogue).await?;
-    if !unknown.is_empty() {
-        return Err(OperationError::CatalogueBehind(unknown));
-    }
+    OperationError::unless_known(&session, catalogue).await?;
     let mut all = RejectedReplay::default();
     let mut after = 0;
     loop {

@@ -228,9 +228,13 @@ pub async fn replays(
 pub async fn replay_detail(store: &Store, replay_no: i64) -> Result<ReplayDetail, OperationError> {
     let session = store.session().await?;
     let unknown = OperationError::UnknownReplay(replay_no);
-    let replay = session.show_replay(replay_no).await?.ok_or(unknown)?;
-    let outcomes = session.show_replay_outcomes(replay_no).await?;
-    let troubles = session.show_replay_troubles(replay_no, TROUBLES_MAX).await?;
+    detail(&session, session.show_replay(replay_no).await?.ok_or(unknown)?).await
+}
+
+/// How far a replay is.
+pub(super) async fn detail(session: &Session, replay: ReplayRow) -> Result<ReplayDetail, OperationError> {
+    let outcomes = session.show_replay_outcomes(replay.replay_no).await?;
+    let troubles = session.show_replay_troubles(replay.replay_no, TROUBLES_MAX).await?;
     Ok(ReplayDetail { replay, outcomes, troubles })
 }
 

@@ -19,7 +19,7 @@ use crate::domain::setting::{Key, ValueId};
 use crate::domain::{EventNo, OrganizationNo};
 use crate::store::read::StoredValue;
 use crate::store::restore::{DisplacedEntry, RestoredPart};
-use crate::store::{Store, Transaction};
+use crate::store::{Session, Store, Transaction};
 
 /// How many entries are looked at, and set by one event, at a time.
 const PART_ENTRIES_MAX: i64 = 5_000;
@@ -91,8 +91,8 @@ pub async fn preview_restore(
     job: JobKey,
     limit: u16,
 ) -> Result<Restore, OperationError> {
-    let about = About::of(store, job).await?;
     let mut session = store.session().await?;
+    let about = About::of(&session, job).await?;
     let transaction = session.begin_reading().await?;
     let (restore, _) = about.look(&transaction, catalogue, limit).await?;
     Ok(restore)
@@ -111,12 +111,9 @@ pub async fn restore(
     limit: u16,
     operator: Operator<'_>,
 ) -> Result<Restore, OperationError> {
-    let about = About::of(store, job).await?;
     let mut session = store.session().await?;
-    let unknown = session.unknown_categories(catalogue).await?;
-    if !unknown.is_empty() {
-        return Err(OperationError::CatalogueBehind(unknown));
-    }
+    let about = About::of(&session, job).await?;
+    OperationError::unless_known(&session, catalogue).await?;
     let transaction = session.begin().await?;
     transaction.hold_for_restore(job.organization).await?;
     let (mut restore, parts) = about.look(&transaction, catalogue, limit).await?;
@@ -140,9 +137,8 @@ struct About {
 }
 
 impl About {
-    async fn of(store: &Store, job: JobKey) -> Result<Self, OperationError> {
-        let session = store.session().await?;
-        let (row, event) = jobs::find(&session, job).await?;
+    async fn of(session: &Session, job: JobKey) -> Result<Self, OperationError> {
+        let (row, event) = jobs::find(session, job).await?;
         Ok(Self { job, organization_id: row.organization_id, event_id: row.event_id, event })
     }
 

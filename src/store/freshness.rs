@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::error::StoreError;
 use super::pool::Session;
+use super::rows::one;
 use super::statements;
 use crate::domain::OrganizationNo;
 
@@ -127,10 +128,7 @@ impl Session {
 }
 
 fn summary(rows: &[Row]) -> Result<FreshnessSummary, StoreError> {
-    let row = rows.first().ok_or_else(|| StoreError::Row {
-        what: "how far partnerships are".to_owned(),
-        reason: "there is no row".to_owned(),
-    })?;
+    let row = one(rows, "how far partnerships are")?;
     let partnerships: i64 = row.get("partnerships");
     Ok(FreshnessSummary {
         partnerships,

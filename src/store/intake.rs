@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::payload::{PartnershipPayload, SettingPayload};
 use super::pool::{Store, Transaction};
-use super::rows::Named;
 use super::statements;
 use crate::contract::{
     Envelope, Event, Message, PartnershipChanged, Rejection, RejectionCode, SettingChanged,

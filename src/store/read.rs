@@ -16,6 +16,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::error::StoreError;
 use super::pool::Session;
+use super::rows::one;
 use super::statements;
 use crate::domain::{CauseNo, EventNo, OrganizationNo};
 
@@ -126,7 +127,7 @@ pub struct ActionRow {
     /// Who.
     pub who: String,
     /// What: `jobs replay`, `jobs discard`, `replays cancel`, `rejected replay`, `rejected discard`, `pause`,
-    /// `resume`.
+    /// `resume`, `restore`, `verify repair`.
     pub action: String,
     /// Why, where that was said.
     pub reason: Option<String>,
@@ -789,10 +790,7 @@ impl Session {
     /// As [`Session::query`].
     pub async fn status_jobs(&self) -> Result<JobCounts, StoreError> {
         let rows = self.query(statements::STATUS_JOBS, &[]).await?;
-        let row = rows.first().ok_or_else(|| StoreError::Row {
-            what: "the number of jobs".to_owned(),
-            reason: "there is no row".to_owned(),
-        })?;
+        let row = one(&rows, "the number of jobs")?;
         Ok(JobCounts {
             pending: row.get("pending"),
             retrying: row.get("retrying"),
@@ -859,10 +857,7 @@ impl Session {
     /// As [`Session::query`].
     pub async fn status_progress(&self, after: Option<i64>) -> Result<(i64, i64, i64), StoreError> {
         let rows = self.query(statements::STATUS_PROGRESS, &[&after]).await?;
-        let row = rows.first().ok_or_else(|| StoreError::Row {
-            what: "the last numbers".to_owned(),
-            reason: "there is no row".to_owned(),
-        })?;
+        let row = one(&rows, "the last numbers")?;
         Ok((row.get("last_job_no"), row.get("last_event_no"), row.get("events")))
     }
 

@@ -17,6 +17,7 @@ use super::choice::{Choice, ChoiceColumns, Purpose};
 use super::error::StoreError;
 use super::pool::{Session, Store, Transaction};
 use super::read::Counts;
+use super::rows::one;
 use super::statements;
 use super::together::together;
 use crate::domain::Shard;
@@ -291,9 +292,4 @@ fn replay(row: &Row) -> ReplayRow {
         created_at: row.get("created_at"),
         finished_at: row.get("finished_at"),
     }
-}
-
-fn one<'a>(rows: &'a [Row], what: &str) -> Result<&'a Row, StoreError> {
-    rows.first()
-        .ok_or_else(|| StoreError::Row { what: what.to_owned(), reason: "there is no row".to_owned() })
 }

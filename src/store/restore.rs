@@ -18,7 +18,7 @@ use crate::domain::setting::{Edit, Entry, Key, ValueId};
 use crate::domain::{CauseNo, EventNo, OrganizationNo};
 
 /// The source of events that the service makes itself.
-pub const OWN_SOURCE: &str = "channel-sync";
+const OWN_SOURCE: &str = "channel-sync";
 
 /// A displaced entry, and what is there now.
 #[derive(Debug, Clone)]
@@ -170,15 +170,12 @@ impl Transaction<'_> {
         name: &str,
         parts: Vec<RestoredPart>,
     ) -> Result<Vec<String>, StoreError> {
-        let mut ids = self.free_ids(name, parts.len()).await?.into_iter();
-        let mut incoming = Vec::new();
-        for part in parts {
-            let Some(id) = ids.next() else { break };
-            incoming.push(Incoming {
-                message: Message::default(),
-                decoded: Ok(envelope(catalogue, organization_id, id, part)),
-            });
-        }
+        let ids = self.free_ids(name, parts.len()).await?;
+        let event = |(id, part)| Incoming {
+            message: Message::default(),
+            decoded: Ok(envelope(catalogue, organization_id, id, part)),
+        };
+        let incoming: Vec<Incoming> = ids.into_iter().zip(parts).map(event).collect();
         let numbers = self.numbers(incoming.len()).await?;
         let taken = self.take_in_events(catalogue, &incoming, &numbers, false).await?;
         let mut events = Vec::new();

@@ -7,6 +7,12 @@ use crate::domain::mailbox::JobKind;
 use crate::domain::partnership::{Beginning, Mode, Partnership, Status, Terms};
 use crate::domain::{ChangeNo, EventNo, OrganizationNo};
 
+/// The one row that a statement always has.
+pub(super) fn one<'a>(rows: &'a [Row], what: &str) -> Result<&'a Row, StoreError> {
+    rows.first()
+        .ok_or_else(|| StoreError::Row { what: what.to_owned(), reason: "there is no row".to_owned() })
+}
+
 /// An enumeration of the schema, by the names that it has there.
 pub(super) trait Named: Copy + PartialEq + 'static {
     const WHAT: &'static str;
@@ -29,10 +35,10 @@ pub(super) trait Named: Copy + PartialEq + 'static {
 impl Named for JobKind {
     const WHAT: &'static str = "a job kind";
     const NAMES: &'static [(Self, &'static str)] = &[
-        (Self::OwnChange, "own-change"),
-        (Self::PartnershipChange, "partnership-change"),
-        (Self::SyncChange, "sync-change"),
-        (Self::Reconcile, "reconcile"),
+        (Self::OwnChange, Self::OwnChange.name()),
+        (Self::PartnershipChange, Self::PartnershipChange.name()),
+        (Self::SyncChange, Self::SyncChange.name()),
+        (Self::Reconcile, Self::Reconcile.name()),
     ];
 }
 

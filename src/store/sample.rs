@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 
 use super::error::StoreError;
 use super::pool::{Session, Store};
+use super::rows::one;
 use super::statements;
 use crate::metrics::{DatabaseSample, LettersSample, PoolFigures};
 
@@ -18,10 +19,7 @@ impl Session {
         let letters = self.query(statements::SAMPLE_LETTERS, &[]).await?;
         let state = self.query(statements::SAMPLE_STATE, &[]).await?;
         let rejected = self.status_rejected().await?;
-        let state = state.first().ok_or_else(|| StoreError::Row {
-            what: "the state of everything".to_owned(),
-            reason: "there is no row".to_owned(),
-        })?;
+        let state = one(&state, "the state of everything")?;
         let of_kind = |row: &Row| LettersSample {
             kind: row.get("kind"),
             letters: row.get("letters"),

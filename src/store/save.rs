@@ -290,10 +290,19 @@ impl Transaction<'_> {
         let parties: BTreeSet<i32> =
             done.reconciles.iter().flat_map(|one| [one.upstream.0, one.downstream.0]).collect();
         let parties: Vec<i32> = parties.into_iter().collect();
-        let rows = self.query_unless(parties.is_empty(), statements::SETTINGS_COUNT, [&parties]).await?;
-        let counts: HashMap<i32, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let counts = self.count_settings(&parties).await?;
         let count = |organization: OrganizationNo| counts.get(&organization.0).copied().unwrap_or(0);
         Ok(done.reconciles.iter().map(|one| (one.no, count(one.upstream) + count(one.downstream))).collect())
+    }
+
+    /// How many entries organizations have, by number; none of those who have none.
+    pub(super) async fn count_settings(
+        &self,
+        organizations: &[i32],
+    ) -> Result<HashMap<i32, i64>, StoreError> {
+        let nothing = organizations.is_empty();
+        let rows = self.query_unless(nothing, statements::SETTINGS_COUNT, [&organizations]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     async fn add_jobs(
@@ -406,13 +415,10 @@ impl Transaction<'_> {
     async fn save_verdicts(&self, done: &Done, found_wrong: &FoundWrongs) -> Result<(), StoreError> {
         let (mut settled, mut verdicts) = (Vec::new(), Vec::new());
         for (event, verdict) in &done.verdicts {
-            verdicts.push(match verdict {
-                Verdict::Applied => continue,
-                Verdict::Superseded => "superseded",
-                Verdict::Locked => "locked",
-                Verdict::Rejected(_) => "rejected",
-            });
-            settled.push(event.0);
+            if *verdict != Verdict::Applied {
+                settled.push(event.0);
+                verdicts.push(verdict.name());
+            }
         }
         let wrong: Vec<i64> = found_wrong.keys().map(|event| event.0).collect();
         let codes: Vec<&str> = found_wrong.values().map(|(code, _)| code.name()).collect();

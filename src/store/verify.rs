@@ -239,9 +239,7 @@ impl Transaction<'_> {
     ) -> Result<Vec<RepairRow>, StoreError> {
         let (upstreams, downstreams) = nos(partnerships);
         let parties: Vec<i32> = upstreams.iter().chain(&downstreams).copied().collect();
-        let rows = self.query(statements::SETTINGS_COUNT, &[&parties]).await?;
-        let entries: std::collections::HashMap<i32, i64> =
-            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let entries = self.count_settings(&parties).await?;
         let of = |no: &i32| entries.get(no).copied().unwrap_or(0);
         let weights: Vec<i64> =
             upstreams.iter().zip(&downstreams).map(|(one, two)| of(one) + of(two)).collect();

@@ -1,6 +1,6 @@
 -- Events, the newest first, as event_view shows them. $1: in this state; $2: of this organization; $3, $4: of
 -- this source, with this id; $5: before this number. Indexes: event_pkey or event_organization backwards, no
--- further than the limit; for states that few events have, job_failed or letter_event.
+-- further than the limit; for states that few events have, job_not_succeeded or letter_event.
 select e.event_no, v.event_id, v.source, v.type, v.organization_id, v.category, v.state, v.received_at,
        v.finished_at, v.jobs_total, v.jobs_succeeded, v.jobs_failed
   from event e

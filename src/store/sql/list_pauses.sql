@@ -1,11 +1,14 @@
 -- What is paused, all execution first, then organizations by name, and how many jobs wait for it: counted once for all
--- who are paused, and for all execution without expanding letters. $1: after the organization of this name ('': after
+-- of them, and for all execution without expanding letters. $1: after the organization of this name ('': after
 -- all execution); $2: of this organization, and all execution; $3: at most so many. Indexes: partnership_downstream,
 -- letter_organization.
 with waiting as materialized (
      select organization_no, count(*) as jobs
        from waiting_job
-      where organization_no = any (array(select organization_no from pause where organization_no is not null))
+      where organization_no = any (array(select organization_no
+                                           from pause
+                                          where organization_no is not null
+                                            and ($2::int is null or organization_no = $2)))
       group by organization_no
 )
 select o.organization_id,

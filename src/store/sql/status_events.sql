@@ -1,5 +1,6 @@
 -- Events that came in since $1, by the state that event_view would show. Not from the view, which looks up the
--- jobs of each event by itself. Indexes: job_failed, change_pkey.
+-- jobs of each event by itself. Indexes: event_received, job_not_succeeded,
+-- change_pkey.
 with failed as materialized (
      select distinct coalesce(c.event_no, j.cause_no) as event_no
        from job j

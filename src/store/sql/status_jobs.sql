@@ -1,5 +1,5 @@
 -- Jobs by state. Of very many finished ones the number is the planner's estimate, since counting takes long.
--- Index for the failed ones: job_failed.
+-- Index for the failed ones: job_not_succeeded.
 with known as materialized (
      select reltuples > 2000000 as many, reltuples::bigint as jobs
        from pg_class

@@ -1,5 +1,5 @@
 -- Errors of the jobs that are retried or have failed, the most frequent first, with one job as an example.
--- Index: job_failed.
+-- Index: job_not_succeeded.
 select state,
        last_error as error,
        count(*) as jobs,

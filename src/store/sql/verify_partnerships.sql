@@ -8,7 +8,6 @@ with fan_out as materialized (
             c.organization_no as upstream_no,
             coalesce(l.after_member_no, 0) as after_member_no,
             count(*) as jobs,
-            min(c.change_no) as first_change_no,
             max(c.change_no) as last_change_no
        from letter l
        join change c on c.change_no = l.cause_no
