@@ -32,10 +32,10 @@ use crate::telemetry::Traces;
 /// # Errors
 /// Where it cannot start for a reason that does not go away by itself, such as wrong credentials, a schema
 /// that is not there or a queue that was declared with other arguments; or cannot stop in time.
-pub async fn run(config: Config, migrate: bool) -> anyhow::Result<()> {
+pub async fn run(config: &Config, migrate: bool) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let mut service = tokio::select! {
-        service = Service::start(&config, migrate) => service?,
+        service = Service::start(config, migrate) => service?,
         () = signals.next() => return Ok(()),
     };
     let outcome = tokio::select! {
@@ -87,7 +87,7 @@ impl Service {
                 store: Store::new(&database).context("read database.url")?,
                 service_store: store.clone(),
                 link: link.state(),
-                queue: http::QueueLook::new(&config.broker),
+                queue: http::QueueLook::new(&config.broker, link.lookout()),
                 previews: http::Previews::default(),
                 verifications: http::Verifications::default(),
                 metrics: Arc::clone(&metrics),

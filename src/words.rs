@@ -9,10 +9,7 @@ use crate::operations::{ReplayDetail, StoredValue};
 
 /// `text` with every control character written out.
 pub(crate) fn harmless(text: &str) -> String {
-    if !text.chars().any(controls) {
-        return text.to_owned();
-    }
-    text.chars().map(|c| if controls(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+    escaped(text, |_| false)
 }
 
 /// As [`harmless`], with line ends and tabs as spaces.
@@ -22,11 +19,20 @@ pub(crate) fn one_line(text: &str) -> String {
 
 /// As [`harmless`], keeping line ends and tabs.
 pub(crate) fn lines(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if controls(c) && c != '\n' && c != '\t' { c.escape_default().to_string() } else { c.to_string() }
-        })
-        .collect()
+    escaped(text, |c| matches!(c, '\n' | '\t'))
+}
+
+/// `text` with every control character written out, but for those that stay.
+fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if controls(c) && !stays(c) {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// Control characters, those that turn the direction of the text around them, and those that nobody sees.

@@ -6,6 +6,7 @@
 
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -310,49 +311,44 @@ fn policy_findings(topology: &Topology, vhost: &str, in_force: &Value) -> Vec<Fi
          \"overflow\":\"reject-publish\",\"max-length\":5000000}}'",
         events.replace('.', "\\.")
     );
-    let is_count = |value: &Value| value.as_u64().is_some_and(|count| count > 0);
-    let is = |wanted: &str| {
-        let wanted = json!(wanted);
-        move |value: &Value| *value == wanted
-    };
-    type Test<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
-    let parts: [(&str, &str, CheckState, Test<'_>); 5] = [
+    let is_count = |part: &str| in_force[part].as_u64().is_some_and(|count| count > 0);
+    let parts: [(&str, &str, CheckState, bool); 5] = [
         (
             "delivery-limit",
             "a number such as 20: without it, a message that ends every consumer comes again for ever",
             CheckState::Wrong,
-            Box::new(is_count),
+            is_count("delivery-limit"),
         ),
         (
             "dead-letter-exchange",
             "the dead-letter exchange: without it, what is over the delivery limit is lost",
             CheckState::Wrong,
-            Box::new(is(dead_letter)),
+            in_force["dead-letter-exchange"] == **dead_letter,
         ),
         (
             "dead-letter-strategy",
             "\"at-least-once\": else dead letters may be lost",
             CheckState::Wrong,
-            Box::new(is("at-least-once")),
+            in_force["dead-letter-strategy"] == "at-least-once",
         ),
         (
             "overflow",
             "\"reject-publish\": at-least-once needs it, and publishers are told that the queue is full",
             CheckState::Wrong,
-            Box::new(is("reject-publish")),
+            in_force["overflow"] == "reject-publish",
         ),
         (
             "max-length",
             "a number such as 5000000: else the queue may fill the disk",
             CheckState::Advice,
-            Box::new(is_count),
+            is_count("max-length"),
         ),
     ];
     parts
         .into_iter()
-        .map(|(part, expected, state, test)| {
+        .map(|(part, expected, state, is_right)| {
             let (object, value) = (format!("policy of {events}: {part}"), &in_force[part]);
-            if test(value) {
+            if is_right {
                 return Finding { found: value.to_string(), ..right(object, expected.to_owned()) };
             }
             let found = if value.is_null() { "it says nothing of it".to_owned() } else { value.to_string() };
@@ -361,15 +357,10 @@ fn policy_findings(topology: &Topology, vhost: &str, in_force: &Value) -> Vec<Fi
         .collect()
 }
 
+/// What is escaped in a part of a path.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
 /// A name as a part of a path.
 fn encoded(name: &str) -> String {
-    name.bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
+    utf8_percent_encode(name, ESCAPED).to_string()
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 
 use super::connection::{CLOSE_TIMEOUT, Wire, connect};
@@ -256,16 +256,13 @@ impl Consumer {
         let looking = async {
             // An error closes the channel that it happens on, so it is not the consumer's.
             let channel = self.wire.channel().await?;
-            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            channel
-                .queue_declare(self.queue.as_str().into(), passive, FieldTable::default())
-                .await
-                .map(Some)
-                .or_else(|error| match reply_code(&error) {
+            super::depth::seen(&channel, &self.queue).await.map(Some).or_else(|error| {
+                match reply_code(&error) {
                     // May declare, but not look: nothing is known then.
                     Some(codes::ACCESS_REFUSED) => Ok(None),
                     _ => Err(BrokerError::of(&action, &error)),
-                })
+                }
+            })
         };
         let after = self.watchdog;
         let found = tokio::time::timeout(after, looking).await.unwrap_or_else(|_| {
@@ -275,7 +272,7 @@ impl Consumer {
             self.suspicion = None;
             return Ok(());
         };
-        let (ready, consumers) = (queue.message_count(), queue.consumer_count());
+        let (ready, consumers) = (queue.messages, queue.consumers);
         let suspicion = suspicion.after_look(ready, consumers);
         self.suspicion = Some(suspicion);
         if suspicion.confirmed() {

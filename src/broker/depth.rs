@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
+use lapin::{Channel, Connection};
 
 use super::connection::connect;
 use super::error::{BrokerError, codes, reply_code};
@@ -30,18 +30,21 @@ pub async fn depth(config: &BrokerConfig, queue: &str) -> Result<Depth, BrokerEr
     let wire = connect(config, "status").await?;
     let looking = async {
         let channel = wire.channel().await?;
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        channel
-            .queue_declare(queue.into(), passive, FieldTable::default())
-            .await
-            .map_err(|error| BrokerError::of(&action, &error))
+        seen(&channel, queue).await.map_err(|error| BrokerError::of(&action, &error))
     };
     let after = config.connect_timeout;
     let found = tokio::time::timeout(after, looking)
         .await
         .unwrap_or_else(|_| Err(BrokerError::Timeout { action: action.clone(), after, blocked: false }));
     wire.close().await;
-    found.map(|queue| Depth { messages: queue.message_count(), consumers: queue.consumer_count() })
+    found
+}
+
+/// How a queue stands. A failure closes the channel.
+pub(super) async fn seen(channel: &Channel, queue: &str) -> lapin::Result<Depth> {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+    Ok(Depth { messages: queue.message_count(), consumers: queue.consumer_count() })
 }
 
 /// How long a look over the link may take. It is not worth more: the next one comes.
@@ -81,17 +84,12 @@ impl Lookout {
         let connection = place.connection.upgrade()?;
         let looking = async {
             let channel = connection.create_channel().await?;
-            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let found =
-                channel.queue_declare(place.queue.as_str().into(), passive, FieldTable::default()).await?;
+            let depth = seen(&channel, &place.queue).await?;
             channel.close(200, "goodbye".into()).await?;
-            Ok::<_, lapin::Error>(found)
+            Ok::<_, lapin::Error>(depth)
         };
         match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
-            Ok(Ok(queue)) => {
-                let depth = Depth { messages: queue.message_count(), consumers: queue.consumer_count() };
-                Some(Sight { depth, blocked: connection.status().blocked() })
-            }
+            Ok(Ok(depth)) => Some(Sight { depth, blocked: connection.status().blocked() }),
             Ok(Err(error)) => {
                 if reply_code(&error) == Some(codes::ACCESS_REFUSED) {
                     tracing::debug!(%error, "this user may not look at the queue");

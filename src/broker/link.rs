@@ -36,6 +36,15 @@ pub enum LinkState {
     },
 }
 
+impl LinkState {
+    /// Why no deliveries come, where that is known.
+    pub fn reason(&self) -> Option<String> {
+        let Self::Connecting { attempt, last_error } = self else { return None };
+        let error = last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        Some(format!("connecting, attempt {attempt}{error}"))
+    }
+}
+
 /// The link to the broker.
 pub struct Link {
     config: BrokerConfig,

@@ -19,7 +19,7 @@ pub(super) const BROKER_HINT: &str = "see that RabbitMQ is up, and that AMQP_URL
 pub(super) enum Failure {
     /// Whoever read our output is gone, as `| head` does: nothing is wrong.
     ReaderGone,
-    /// Drift was found, and told on stdout.
+    /// `verify` or `broker check` has found something wrong, and told it on stdout.
     Drift,
     /// It could not be done.
     NotDone {

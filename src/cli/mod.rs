@@ -287,8 +287,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Run { migrate } => {
             telemetry::init(&config.log);
-            block_on(service::run(config.clone(), migrate))?
-                .map_err(|error| Failure::service(&config, &error))
+            block_on(service::run(&config, migrate))?.map_err(|error| Failure::service(&config, &error))
         }
         Command::Migrate => block_on(migrate(&config))?,
         Command::Health(arguments) => block_on(health::health(&config, &arguments))?,

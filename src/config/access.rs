@@ -88,9 +88,8 @@ impl FromStr for AccessTokens {
 
     /// Tokens as the configuration has them, with white space or commas between.
     fn from_str(text: &str) -> Result<Self, String> {
-        let entries = text.split([' ', '\t', '\r', '\n', ',']).filter(|entry| !entry.is_empty());
         let mut tokens: Vec<AccessToken> = Vec::new();
-        for (place, entry) in (1..).zip(entries) {
+        for (place, entry) in (1..).zip(entries(text)) {
             let token = read(entry).map_err(|wrong| {
                 format!("expected entries such as ada:operator:<64 hexadecimal digits>, as `channel-sync token` prints them; in entry {place} {wrong}")
             })?;
@@ -103,10 +102,14 @@ impl FromStr for AccessTokens {
     }
 }
 
+/// The entries, which have white space or commas between.
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.split([' ', '\t', '\r', '\n', ',']).filter(|entry| !entry.is_empty())
+}
+
 /// The entries with their hashes hidden: somebody may have written a token in a hash's place.
 pub(super) fn redacted(text: &str) -> String {
-    let entries = text.split([' ', '\t', '\r', '\n', ',']).filter(|entry| !entry.is_empty());
-    let hidden = entries.map(|entry| match entry.rsplit_once(':') {
+    let hidden = entries(text).map(|entry| match entry.rsplit_once(':') {
         Some((known, _)) if known.contains(':') => format!("{known}:***"),
         _ => "***".to_owned(),
     });

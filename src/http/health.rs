@@ -34,11 +34,7 @@ async fn readyz(State(app): State<App>) -> (StatusCode, Json<Value>) {
     };
     let broker = match &*app.link.borrow() {
         LinkState::Up { .. } => Ok(()),
-        LinkState::Down => Err("not connected".to_owned()),
-        LinkState::Connecting { attempt, last_error } => Err(match last_error {
-            Some(error) => format!("connecting, attempt {attempt}: {error}"),
-            None => format!("connecting, attempt {attempt}"),
-        }),
+        link => Err(link.reason().unwrap_or_else(|| "not connected".to_owned())),
     };
     let ready = database.is_ok() && broker.is_ok();
     let told = |part: Result<(), String>| match part {

@@ -67,14 +67,7 @@ pub(super) struct LinkFigures {
 
 impl LinkFigures {
     fn of(state: &LinkState) -> Self {
-        match state {
-            LinkState::Up { .. } => Self { up: true, reason: None },
-            LinkState::Down => Self { up: false, reason: None },
-            LinkState::Connecting { attempt, last_error } => {
-                let error = last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-                Self { up: false, reason: Some(format!("connecting, attempt {attempt}{error}")) }
-            }
-        }
+        Self { up: matches!(state, LinkState::Up { .. }), reason: state.reason() }
     }
 }
 

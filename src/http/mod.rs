@@ -80,7 +80,7 @@ pub struct App {
 }
 
 /// The routes.
-pub fn router(app: App) -> Router {
+fn router(app: App) -> Router {
     let header = |name, value| {
         SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
     };
@@ -95,13 +95,16 @@ pub fn router(app: App) -> Router {
         .fallback(pages::no_such_page)
         .layer(from_fn(access::same_origin))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
-        .layer(from_fn(api::finish))
-        .layer(header("content-security-policy", policy))
-        .layer(header("x-content-type-options", "nosniff"))
-        .layer(header("x-frame-options", "DENY"))
-        .layer(header("referrer-policy", "same-origin"))
-        .layer(header("cache-control", "no-store"))
-        .layer(from_fn_with_state(app.clone(), metrics::measure))
+        // One layer, the outermost part first: each layer is kept, and copied for a request, once for every route.
+        .layer((
+            from_fn_with_state(app.clone(), metrics::measure),
+            header("cache-control", "no-store"),
+            header("referrer-policy", "same-origin"),
+            header("x-frame-options", "DENY"),
+            header("x-content-type-options", "nosniff"),
+            header("content-security-policy", policy),
+            from_fn(api::finish),
+        ))
         .with_state(app)
 }
 

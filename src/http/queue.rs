@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, watch};
 
-use crate::broker::LinkState;
+use crate::broker::{Depth, LinkState, Lookout, Sight, Topology};
 use crate::config::BrokerConfig;
 use crate::operations::{self, Lookup, QueueStatus};
 
@@ -16,6 +16,7 @@ const GOOD_FOR: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct QueueLook {
     config: Arc<BrokerConfig>,
+    lookout: Lookout,
     last: Arc<Mutex<Option<Answer>>>,
 }
 
@@ -27,9 +28,9 @@ struct Answer {
 }
 
 impl QueueLook {
-    /// Of this broker.
-    pub fn new(config: &BrokerConfig) -> Self {
-        Self { config: Arc::new(config.clone()), last: Arc::default() }
+    /// Of this broker, over the link that looks there.
+    pub fn new(config: &BrokerConfig, lookout: Lookout) -> Self {
+        Self { config: Arc::new(config.clone()), lookout, last: Arc::default() }
     }
 
     /// How the queue stands, as of some seconds ago at most. While the service's own link is not up, nobody tries to
@@ -44,7 +45,14 @@ impl QueueLook {
         {
             return queue.clone();
         }
-        let queue = operations::queue(&self.config).await;
+        let queue = match self.lookout.look().await {
+            Some(Sight { depth: Depth { messages, consumers }, .. }) => {
+                let name = Topology::new(&self.config.prefix).events;
+                Lookup::Known(QueueStatus { name, messages, consumers })
+            }
+            // A connection of its own says why.
+            None => operations::queue(&self.config).await,
+        };
         *last = Some(Answer { at: Instant::now(), queue: queue.clone() });
         queue
     }

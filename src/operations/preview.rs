@@ -822,7 +822,7 @@ impl JobFacts {
             archived: displaced.contains(&(noted.category, &*noted.key)),
         };
         JobPreview {
-            kind: kind_name(*kind),
+            kind: kind.name(),
             organization_id: words.name(*organization),
             upstream_id: self.upstream.map(|upstream| words.name(upstream)),
             category: self.category.map(|category| words.category(category)),
@@ -845,14 +845,5 @@ impl JobFacts {
     fn rule_of(&self, category: CategoryId, catalogue: &Catalogue) -> Option<Rule> {
         let (occurrence, mode) = (self.occurrence?, self.mode?);
         Some(policy::rule(occurrence, mode, catalogue.get(category)))
-    }
-}
-
-fn kind_name(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::OwnChange => "own-change",
-        JobKind::PartnershipChange => "partnership-change",
-        JobKind::SyncChange => "sync-change",
-        JobKind::Reconcile => "reconcile",
     }
 }

@@ -216,16 +216,13 @@ impl Begun {
         events: impl IntoIterator<Item = EventWork<'a>>,
     ) {
         let ended = SystemTime::now();
-        let (of_batch, of_event) = match names.from_broker {
-            true => (SpanKind::Consumer, SpanKind::Consumer),
-            false => (SpanKind::Internal, SpanKind::Internal),
-        };
+        let kind = if names.from_broker { SpanKind::Consumer } else { SpanKind::Internal };
         let mut attributes: Vec<KeyValue> = named(counts);
         if names.from_broker {
             attributes.push(KeyValue::new("messaging.system", "rabbitmq"));
             attributes.push(KeyValue::new("messaging.operation.type", "receive"));
         }
-        let mut batch = self.span(names.batch, of_batch, attributes, &Context::new());
+        let mut batch = self.span(names.batch, kind.clone(), attributes, &Context::new());
         let batch_context = batch.span_context().clone();
         let own = Context::new().with_remote_span_context(batch_context.clone());
         for work in events {
@@ -239,8 +236,7 @@ impl Begun {
             }
             // An event without a trace of its own stands in that of the batch.
             let elsewhere = parent.is_some();
-            let mut span =
-                self.span(names.event, of_event.clone(), attributes, parent.as_ref().unwrap_or(&own));
+            let mut span = self.span(names.event, kind.clone(), attributes, parent.as_ref().unwrap_or(&own));
             if elsewhere && batch_context.is_sampled() {
                 span.add_link(batch_context.clone(), Vec::new());
             }

@@ -160,7 +160,7 @@ fn help() {
         &["rejected", "show", "--help"],
         &["rejected", "replay", "--help"],
         &["rejected", "discard", "--help"],
-        &["events", "--help"],
+        &["broker", "check", "--help"],
         &["jobs", "--help"],
         &["replays", "--help"],
         &["rejected", "--help"],

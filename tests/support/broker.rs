@@ -159,12 +159,6 @@ impl Vhost {
         self.management.put(&format!("permissions/{}/{user}", self.name), body).await;
     }
 
-    /// The routing keys that a user may publish with on an exchange, as a pattern.
-    pub async fn permit_topics(&self, user: &str, exchange: &str, write: &str) {
-        let body = json!({ "exchange": exchange, "write": write, "read": ".*" });
-        self.management.put(&format!("topic-permissions/{}/{user}", self.name), body).await;
-    }
-
     /// Removes a user that [`Vhost::permit`] made.
     pub async fn dismiss(&self, user: &str) {
         self.management.delete(&format!("users/{user}")).await;

@@ -1,32 +1,18 @@
 //! Actions: what operators did.
 
 use axum::extract::State;
-use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Listed;
 use super::answers::Refused;
-use super::extract::{Limit, Query, number};
+use super::extract::{ByNumber, Query};
 use crate::http::App;
 use crate::http::problem::Problem;
 use crate::operations::{self, ActionRow, Page};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(actions))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ActionsParameters {
-    /// Where the page before said that the list goes on.
-    #[serde(default, deserialize_with = "number")]
-    after: Option<i64>,
-    /// At most so many.
-    #[serde(default)]
-    #[param(inline, required = false)]
-    limit: Limit,
 }
 
 /// What operators did, the newest first
@@ -37,12 +23,12 @@ struct ActionsParameters {
     path = "/actions",
     operation_id = "list_actions",
     tag = "actions",
-    params(ActionsParameters),
+    params(ByNumber),
     responses((status = 200, description = "A page of actions.", body = Page<ActionRow>), Refused)
 )]
 async fn actions(
     State(app): State<App>,
-    Query(parameters): Query<ActionsParameters>,
+    Query(parameters): Query<ByNumber>,
 ) -> Result<Listed<ActionRow>, Problem> {
     Ok(Listed(operations::actions(&app.store, parameters.after, parameters.limit.0).await?))
 }

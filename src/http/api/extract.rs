@@ -1,6 +1,7 @@
 //! Taking requests apart. What is wrong with one is told as a problem that names what it is and what was expected.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::fmt;
 use std::str::FromStr;
 
@@ -78,6 +79,31 @@ impl<const MIN: u16, const MAX: u16, const DEFAULT: u16> ToSchema for Bounded<MI
 #[derive(Debug, serde::Deserialize, IntoParams)]
 pub(in crate::http) struct Nothing {}
 
+/// Which part of a list whose places are numbers.
+#[derive(Debug, serde::Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ByNumber {
+    /// Where the page before said that the list goes on.
+    #[serde(default, deserialize_with = "number")]
+    pub(super) after: Option<i64>,
+    /// At most so many.
+    #[serde(default)]
+    #[param(inline, required = false)]
+    pub(super) limit: Limit,
+}
+
+/// Which part of a list whose places are names.
+#[derive(Debug, serde::Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ByName {
+    /// Where the page before said that the list goes on.
+    pub(super) after: Option<String>,
+    /// At most so many.
+    #[serde(default)]
+    #[param(inline, required = false)]
+    pub(super) limit: Limit,
+}
+
 /// Reads a name that may be missing.
 pub(super) fn named<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
@@ -107,8 +133,10 @@ impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Q
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        let known: Vec<String> =
-            T::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
+        // Not made where there is no parameter to look up.
+        let known = LazyCell::new(|| -> Vec<String> {
+            T::into_params(|| None).into_iter().map(|parameter| parameter.name).collect()
+        });
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = text(name).map_err(|wrong| malformed_query(format!("a parameter's name {wrong}")))?;

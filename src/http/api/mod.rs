@@ -36,6 +36,7 @@ mod replays;
 mod status;
 mod verify;
 
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{CONTENT_TYPE, LINK};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
@@ -114,10 +115,14 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// The routes.
 pub(super) fn router(app: &App) -> Router<App> {
     let (routes, document) = parts();
-    let document = Json(document);
+    // Written once: the document is the same for everybody, and as a tree it would be copied for each of them.
+    let document = document.to_json().map(Bytes::from).map_err(|error| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "document-unavailable", error.to_string())
+    });
+    let headers = [(CONTENT_TYPE, "application/json")];
     routes
         .route_layer(from_fn_with_state(app.clone(), access::known))
-        .route(&format!("{BASE}/openapi.json"), get(|| async { document }))
+        .route(&format!("{BASE}/openapi.json"), get(|| async move { document.map(|text| (headers, text)) }))
 }
 
 /// A page of a list, with a link to the next one.

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::Listed;
 use super::answers::{NotFound, Refused};
-use super::extract::{Bounded, InPath, Limit, Nothing, Query};
+use super::extract::{Bounded, ByName, InPath, Limit, Nothing, Query};
 use crate::http::App;
 use crate::http::problem::Problem;
 use crate::operations::{
@@ -119,17 +119,6 @@ async fn settings(
     Ok(Listed(operations::settings(&app.store, &organization_id, &query).await?))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct PartnershipParameters {
-    /// Where the page before said that the list goes on.
-    after: Option<String>,
-    /// At most so many.
-    #[serde(default)]
-    #[param(inline, required = false)]
-    limit: Limit,
-}
-
 /// The partnerships of an organization
 ///
 /// On either side, by upstream and downstream.
@@ -138,7 +127,7 @@ struct PartnershipParameters {
     path = "/organizations/{organization_id}/partnerships",
     operation_id = "list_partnerships_of_organization",
     tag = "organizations",
-    params(("organization_id" = String, Path, description = "The organization."), PartnershipParameters),
+    params(("organization_id" = String, Path, description = "The organization."), ByName),
     responses(
         (status = 200, description = "A page of partnerships.", body = Page<PartnershipRow>),
         Refused,
@@ -148,9 +137,9 @@ struct PartnershipParameters {
 async fn partnerships_of(
     State(app): State<App>,
     InPath(organization_id): InPath<String>,
-    Query(parameters): Query<PartnershipParameters>,
+    Query(parameters): Query<ByName>,
 ) -> Result<Listed<PartnershipRow>, Problem> {
-    let PartnershipParameters { after, limit: Bounded(limit) } = parameters;
+    let ByName { after, limit: Bounded(limit) } = parameters;
     let page = operations::partnerships(&app.store, Some(&organization_id), after.as_deref(), limit).await?;
     Ok(Listed(page))
 }
@@ -163,14 +152,14 @@ async fn partnerships_of(
     path = "/partnerships",
     operation_id = "list_partnerships",
     tag = "organizations",
-    params(PartnershipParameters),
+    params(ByName),
     responses((status = 200, description = "A page of partnerships.", body = Page<PartnershipRow>), Refused)
 )]
 async fn partnerships(
     State(app): State<App>,
-    Query(parameters): Query<PartnershipParameters>,
+    Query(parameters): Query<ByName>,
 ) -> Result<Listed<PartnershipRow>, Problem> {
-    let PartnershipParameters { after, limit: Bounded(limit) } = parameters;
+    let ByName { after, limit: Bounded(limit) } = parameters;
     Ok(Listed(operations::partnerships(&app.store, None, after.as_deref(), limit).await?))
 }
 

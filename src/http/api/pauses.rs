@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Listed;
 use super::answers::{BodyRefused, Forbidden, NotFound, Refused};
-use super::extract::{Body, InPath, Limit, Nothing, Query, reason, unprocessable};
+use super::extract::{Body, ByName, InPath, Nothing, Query, reason, unprocessable};
+use super::{BASE, Listed};
 use crate::http::App;
 use crate::http::access;
 use crate::http::problem::Problem;
@@ -18,17 +18,6 @@ use crate::operations::{self, Operator, Page, PauseRow};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(pauses, pause, resume_all)).routes(routes!(resume))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct PausesParameters {
-    /// Where the page before said that the list goes on.
-    after: Option<String>,
-    /// At most so many.
-    #[serde(default)]
-    #[param(inline, required = false)]
-    limit: Limit,
 }
 
 /// What is paused
@@ -39,12 +28,12 @@ struct PausesParameters {
     path = "/pauses",
     operation_id = "list_pauses",
     tag = "pauses",
-    params(PausesParameters),
+    params(ByName),
     responses((status = 200, description = "A page of pauses.", body = Page<PauseRow>), Refused)
 )]
 async fn pauses(
     State(app): State<App>,
-    Query(parameters): Query<PausesParameters>,
+    Query(parameters): Query<ByName>,
 ) -> Result<Listed<PauseRow>, Problem> {
     Ok(Listed(operations::pauses(&app.store, parameters.after.as_deref(), parameters.limit.0).await?))
 }
@@ -152,6 +141,6 @@ fn resumed(was_paused: bool, what: &str) -> Result<StatusCode, Problem> {
     if was_paused {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let detail = format!("{what} is not paused; /api/v1/pauses says what is");
+    let detail = format!("{what} is not paused; {BASE}/pauses says what is");
     Err(Problem::new(StatusCode::NOT_FOUND, "not-paused", detail))
 }

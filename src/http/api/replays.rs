@@ -6,12 +6,12 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{BodyRefused, Conflict, Forbidden, NotFound, Refused};
-use super::extract::{Body, InPath, Limit, Nothing, Query, number, reason, unprocessable};
+use super::extract::{Body, ByNumber, InPath, Nothing, Query, reason, unprocessable};
 use super::{BASE, Listed, jobs};
 use crate::http::App;
 use crate::http::access;
@@ -27,30 +27,18 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(replays, begin)).routes(routes!(replay)).routes(routes!(cancel))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ReplaysParameters {
-    /// Where the page before said that the list goes on.
-    #[serde(default, deserialize_with = "number")]
-    after: Option<i64>,
-    /// At most so many.
-    #[serde(default)]
-    #[param(inline, required = false)]
-    limit: Limit,
-}
-
 /// Replays, the newest first
 #[utoipa::path(
     get,
     path = "/replays",
     operation_id = "list_replays",
     tag = "replays",
-    params(ReplaysParameters),
+    params(ByNumber),
     responses((status = 200, description = "A page of replays.", body = Page<ReplayRow>), Refused)
 )]
 async fn replays(
     State(app): State<App>,
-    Query(parameters): Query<ReplaysParameters>,
+    Query(parameters): Query<ByNumber>,
 ) -> Result<Listed<ReplayRow>, Problem> {
     Ok(Listed(operations::replays(&app.store, parameters.after, parameters.limit.0).await?))
 }

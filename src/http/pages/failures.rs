@@ -59,12 +59,6 @@ pub(super) fn group(row: &TroubleRow) -> Fields {
     fields(&[("state", &row.state), ("error", &row.error)])
 }
 
-/// Where a group of jobs is shown, with what a replay would come to.
-pub(super) fn group_address(row: &TroubleRow) -> String {
-    let purpose = if row.state == "failed" { "/jobs/replay" } else { "/jobs/discard" };
-    group(row).address(purpose)
-}
-
 fn by_error(visitor: &Visitor, groups: &[TroubleRow]) -> Markup {
     let rows: Vec<Vec<Markup>> = groups
         .iter()

@@ -94,7 +94,7 @@ fn attention(visitor: &Visitor, figures: &Figures, failed: bool) -> Vec<Markup> 
         all.push(item("bad", html! { "The queue has no consumer" }, more));
     }
     for row in troubles.iter().filter(|row| row.state == "failed") {
-        let title = html! { a href=(super::failures::group_address(row)) { (words::count(row.jobs, "job")) " failed" } };
+        let title = html! { a href=(super::failures::group(row).address("/jobs/replay")) { (words::count(row.jobs, "job")) " failed" } };
         let more = html! { p { (long(&row.error)) } p.note { "such as " (job_link(&row.example)) } };
         all.push(item("bad", title, more));
     }
