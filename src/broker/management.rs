@@ -8,6 +8,7 @@ use hyper::body::Bytes;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -53,12 +54,7 @@ impl Management {
             None => return Err(format!("{expected}: it names no host")),
         };
         let of_broker = super::connection::uri(config).map_err(|error| error.to_string())?.authority.userinfo;
-        let decoded = |text: &str| {
-            let text = url::form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes())
-                .next()
-                .map(|(_, text)| text.into_owned());
-            text.unwrap_or_default()
-        };
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (user, password) = match (url.username(), url.password()) {
             ("", None) => (of_broker.username, of_broker.password),
             (user, password) => (decoded(user), decoded(password.unwrap_or_default())),
@@ -136,6 +132,26 @@ impl Management {
         match tls::failure(error) {
             Some(reason) => BrokerError::Untrusted { host: self.host.clone(), reason },
             None => self.lost(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn user_and_password_are_those_of_the_url() {
+        let config = Config::load(None, [("AMQP_URL".to_owned(), "amqp://me:pw@h".to_owned())].into_iter());
+        let config = config.unwrap().broker;
+        for (url, user, password) in [
+            ("http://h", "me", "pw"),
+            ("http://a:b&c=d+e@h", "a", "b&c=d+e"),
+            ("http://m%40e:p%25%26%2fw@h", "m@e", "p%&/w"),
+        ] {
+            let management = Management::new(url, &config).unwrap();
+            assert_eq!((management.user.as_str(), management.password.as_str()), (user, password), "{url}");
         }
     }
 }
