@@ -140,7 +140,7 @@ pub(crate) const COMMANDS: &[&str] = &[
     "jobs replay --event helios-1440 --state succeeded --dry-run --reason r --by b",
     "jobs replay --organization partner-03217 --state succeeded --dry-run --reason r --by b",
     "jobs replay --state discarded --upstream helios --dry-run --reason r --by b",
-    // With --state succeeded, an upstream or a category chooses among all jobs there are: that takes some 15 s.
+    // With --state succeeded, an upstream or a category chooses among all jobs there are: that took 16 s.
     "jobs replay --state retrying --upstream helios --dry-run --reason r --by b",
     "jobs replay {failed-job} --dry-run --reason r --by b",
     "jobs discard --all-failed --dry-run --reason r --by b",

@@ -21,7 +21,7 @@ umask 022
 for name in broker-service broker-publisher database-migrator database-worker database-reader; do
     printf '%s\n' "$(random 24)" >"secrets/$name"
 done
-token=$(random 32)
+token=cs_$(random 32)
 hash=$(printf %s "$token" | sha256sum | cut -d ' ' -f 1)
 printf 'operator:operator:%s\n' "$hash" >secrets/access-tokens
 echo "The access token for HTTP, role operator (write it down): $token"

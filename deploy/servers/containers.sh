@@ -34,18 +34,21 @@ containers_use() {
         printf '%s\n' "${id:0:8}"
     }
 
+    # Every port that compose.yaml names must be known, whichever service is started.
+    known_port() { port "$1" >/dev/null || choose_port "$1" "$2"; }
+
     rabbitmq_start() {
         choose_port amqp $((first_port + 672))
         choose_port management $((first_port + 673))
-        if ! port postgres >/dev/null; then choose_port postgres $((first_port + 432)); fi
+        known_port postgres $((first_port + 432))
         container_start rabbitmq
     }
 
     rabbitmq_start_epmd() { :; }
 
     postgres_start() {
-        if ! port amqp >/dev/null; then choose_port amqp $((first_port + 672)); fi
-        if ! port management >/dev/null; then choose_port management $((first_port + 673)); fi
+        known_port amqp $((first_port + 672))
+        known_port management $((first_port + 673))
         choose_port postgres $((first_port + 432))
         container_start postgres
     }

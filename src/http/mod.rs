@@ -1,8 +1,8 @@
 //! HTTP: the operators' pages, the API, metrics and health, over one listener.
 //!
 //! Whatever can be asked or done stands in [`operations`](crate::operations); here are only addresses, forms
-//! and representations. What always holds: `/livez` and `/readyz` are open to all; everything else is for those
-//! who have a token ([`access`]), where there are tokens; nothing that changes something can be sent from a page
+//! and representations. What always holds: `/livez`, `/readyz`, the OpenAPI document, the login page and its style are open
+//! to all; everything else is for those who have a token ([`access`]), where there are tokens; nothing that changes something can be sent from a page
 //! of another origin; a body has at most [`BODY_BYTES_MAX`]; nothing is taken from another site.
 //!
 //! | module | answers |
