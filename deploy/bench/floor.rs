@@ -1,8 +1,7 @@
 //! The floor: the partners' setting rows and job rows of a workload in raw SQL, into tables with the same columns
 //! and indexes, over two connections, a request for each transaction.
 //!
-//! It reads no message, decides nothing, and writes neither the upstream's own rows nor events, values, changes or
-//! letters.
+//! It reads no message and decides nothing. Of what is kept, it writes the rows named by [`Rows`]; never a letter.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -15,6 +14,16 @@ use super::workload::{CATEGORY, Happening, Workload};
 
 const CONNECTIONS: usize = 2;
 
+/// What the floor writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// The partners' settings and jobs.
+    Partners,
+    /// All that the service keeps: besides, each event with its value, what the upstream has of it, its job and the
+    /// change that goes on.
+    All,
+}
+
 /// What was measured of the floor.
 #[derive(Debug, Default)]
 pub(crate) struct Floor {
@@ -24,13 +33,13 @@ pub(crate) struct Floor {
     pub(crate) wal_bytes: i64,
 }
 
-/// Runs the floor of a workload on a fresh database.
-pub(crate) async fn run(ground: &Ground, workload: &Workload) -> Floor {
+/// Runs the floor of a workload on a fresh database. All rows are written only where events fan out.
+pub(crate) async fn run(ground: &Ground, workload: &Workload, rows: Rows) -> Floor {
     let database = ground.for_floor().await;
     let client = connect(&database).await;
     set(&client, workload).await;
 
-    let transactions = transactions(workload);
+    let transactions = transactions(workload, rows);
     let mut floor = Floor::default();
     let wal_before = wal(&client).await;
     let started = Instant::now();
@@ -54,7 +63,8 @@ pub(crate) async fn run(ground: &Ground, workload: &Workload) -> Floor {
     floor.wal_bytes = wal(&client).await - wal_before;
     let count = "select (select count(*) from floor_job), (select count(*) from floor_setting)";
     let count = client.query_one(count, &[]).await.unwrap();
-    let expected = (workload.jobs() as i64, workload.settings() as i64);
+    let own = if rows == Rows::All { workload.events() } else { 0 };
+    let expected = ((workload.jobs() + own) as i64, (workload.settings() + own) as i64);
     assert_eq!((count.get(0), count.get(1)), expected, "jobs and settings of the floor");
     floor
 }
@@ -64,13 +74,20 @@ async fn set(client: &Client, workload: &Workload) {
     let tables = "
         create table floor_setting (like setting including all);
         create table floor_job (like job including all);
-        create table floor_entry (no int primary key, key text collate \"C\" not null, value_id uuid not null);
+        create table floor_value (like value including all);
+        create table floor_event (like event including all);
+        create table floor_change (like change including all);
+        create table floor_entry (no int primary key, key text collate \"C\" not null, value_id uuid not null,
+                                  body text not null, content bytea not null, payload text not null);
         create table floor_partner (no int primary key, organization_no int not null)";
     client.batch_execute(tables).await.unwrap();
-    let keys: Vec<String> = workload.added().into_keys().collect();
+    let (keys, bodies): (Vec<String>, Vec<String>) =
+        workload.added().into_iter().map(|(key, value)| (key, value.to_string())).unzip();
     let entries = "insert into floor_entry
-                   select no, key, md5(key)::uuid from unnest($1::text[]) with ordinality e (key, no)";
-    client.execute(entries, &[&keys]).await.unwrap();
+                   select no, key, md5(key)::uuid, body, sha256(convert_to(key, 'UTF8')),
+                          json_build_object('changes', json_build_array(json_build_array(key, md5(key)::uuid)))
+                     from unnest($1::text[], $2::text[]) with ordinality e (key, body, no)";
+    client.execute(entries, &[&keys, &bodies]).await.unwrap();
     // The first organization is the upstream. Where partnerships only begin, there are no others yet.
     let partners = "insert into floor_partner select no, 1 + no from generate_series(1, $1::int) no";
     client.execute(partners, &[&(workload.partners as i32)]).await.unwrap();
@@ -80,7 +97,7 @@ async fn set(client: &Client, workload: &Workload) {
 }
 
 /// The transactions, each as one request.
-fn transactions(workload: &Workload) -> Vec<String> {
+fn transactions(workload: &Workload, rows: Rows) -> Vec<String> {
     let (entries, partners) = (workload.added().len(), workload.partners);
     let step = workload.floor_batch;
     match workload.happening {
@@ -90,14 +107,18 @@ fn transactions(workload: &Workload) -> Vec<String> {
                     "select e.no, p.organization_no from floor_entry e cross join floor_partner p where {}",
                     within("e.no", &events)
                 );
-                transaction(&events, &(1..=partners), &jobs)
+                let own = match rows {
+                    Rows::Partners => String::new(),
+                    Rows::All => own_rows(&events),
+                };
+                transaction(&own, &events, &(1..=partners), &jobs)
             })
             .collect(),
         Happening::Snapshot => batches(partners, step)
             .map(|partners| {
                 let within = within("p.no", &partners);
                 let jobs = format!("select 1, p.organization_no from floor_partner p where {within}");
-                transaction(&(1..=entries), &partners, &jobs)
+                transaction("", &(1..=entries), &partners, &jobs)
             })
             .collect(),
         Happening::Beginning { .. } => batches(partners, step)
@@ -108,17 +129,42 @@ fn transactions(workload: &Workload) -> Vec<String> {
                       where {}",
                     within("p.no", &partners)
                 );
-                transaction(&(1..=entries), &partners, &jobs)
+                transaction("", &(1..=entries), &partners, &jobs)
             })
             .collect(),
     }
 }
 
-/// A transaction that gives these entries to these partners, with the jobs that a query names.
-fn transaction(entries: &RangeInclusive<usize>, partners: &RangeInclusive<usize>, jobs: &str) -> String {
+/// What is kept of events themselves. Their numbers lie behind those of the changes.
+fn own_rows(events: &RangeInclusive<usize>) -> String {
+    let events = within("e.no", events);
+    let event_no = "1000000 + e.no";
+    format!(
+        "insert into floor_value (value_id, body) select e.value_id, e.body::jsonb from floor_entry e where {events};
+         insert into floor_event (event_no, source, event_id, content, type, organization_no, category, payload)
+         select {event_no}, 'floor', 'event-' || e.no, e.content, 'setting-changed', 1, '{CATEGORY}', e.payload::json
+           from floor_entry e where {events};
+         insert into floor_setting (organization_no, category, key, value_id, event_no, added_event_no)
+         select 1, '{CATEGORY}', e.key, e.value_id, {event_no}, {event_no} from floor_entry e where {events};
+         insert into floor_change (change_no, event_no, cause_no, organization_no, category, merges, payload)
+         select e.no, {event_no}, {event_no}, 1, '{CATEGORY}', true, e.payload::json from floor_entry e where {events};
+         insert into floor_job (cause_no, organization_no, state, attempts, added)
+         select {event_no}, 1, 'succeeded', 1, 1 from floor_entry e where {events};"
+    )
+}
+
+/// A transaction that writes what comes first, and gives these entries to these partners, with the jobs that a query
+/// names.
+fn transaction(
+    first: &str,
+    entries: &RangeInclusive<usize>,
+    partners: &RangeInclusive<usize>,
+    jobs: &str,
+) -> String {
     let (entries, partners) = (within("e.no", entries), within("p.no", partners));
     format!(
         "begin;
+         {first}
          insert into floor_setting (organization_no, category, key, value_id, origin_no, event_no, added_event_no)
          select p.organization_no, '{CATEGORY}', e.key, e.value_id, 1, e.no, e.no
            from floor_partner p cross join floor_entry e

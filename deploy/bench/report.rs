@@ -42,6 +42,8 @@ struct Rates {
     floor_jobs_per_second: f64,
     floor_jobs_per_second_min: f64,
     floor_jobs_per_second_max: f64,
+    /// Of the floor that writes all that is kept; where it was measured.
+    floor_of_all_jobs_per_second: Option<f64>,
 }
 
 /// Over all events of all rounds.
@@ -54,7 +56,7 @@ struct Latency {
 
 impl Figures {
     /// Those of these runs.
-    pub(crate) fn of(workload: &Workload, runs: &[Run], floors: &[Floor]) -> Self {
+    pub(crate) fn of(workload: &Workload, runs: &[Run], floors: &[Floor], floors_of_all: &[Floor]) -> Self {
         let of_runs = |figure: &dyn Fn(&Run) -> f64| median(runs.iter().map(figure).collect());
         let seconds = |elapsed: Duration| elapsed.as_secs_f64();
         let (jobs, events) = (workload.jobs(), workload.events());
@@ -64,7 +66,10 @@ impl Figures {
         let latency = all_latencies(runs.iter().map(|run| &run.latencies).collect());
         let rates = latency.is_none().then(|| {
             let mut served: Vec<f64> = runs.iter().map(|run| jobs as f64 / seconds(run.elapsed)).collect();
-            let mut floor: Vec<f64> = floors.iter().map(|one| jobs as f64 / seconds(one.elapsed)).collect();
+            let rates_of = |floors: &[Floor]| -> Vec<f64> {
+                floors.iter().map(|one| jobs as f64 / seconds(one.elapsed)).collect()
+            };
+            let mut floor = rates_of(floors);
             served.sort_by(f64::total_cmp);
             floor.sort_by(f64::total_cmp);
             Rates {
@@ -76,6 +81,8 @@ impl Figures {
                 floor_jobs_per_second: median(floor.clone()),
                 floor_jobs_per_second_min: floor[0],
                 floor_jobs_per_second_max: floor[floor.len() - 1],
+                floor_of_all_jobs_per_second: (!floors_of_all.is_empty())
+                    .then(|| median(rates_of(floors_of_all))),
             }
         });
         let mib = |kib: u64| kib as f64 / 1024.0;
@@ -134,6 +141,7 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
         "settings/s",
         "floor jobs/s\n(min to max)",
         "of the\nfloor",
+        "of all\nrows",
         "s, of which\npublishing",
         "p50 / p99\nms",
         "floor\np50 / p99",
@@ -161,6 +169,10 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
                 format!("{}\n({} to {})", grouped(rates.floor_jobs_per_second), grouped(min), grouped(max))
             }),
             rate(&|rates| format!("{:.0} %", 100.0 * rates.jobs_per_second / rates.floor_jobs_per_second)),
+            rate(&|rates| {
+                let part = |floor: f64| format!("{:.0} %", 100.0 * rates.jobs_per_second / floor);
+                rates.floor_of_all_jobs_per_second.map_or("-".to_owned(), part)
+            }),
             match figures.rates {
                 Some(_) => format!("{:.2}, {:.2}", figures.seconds, figures.publishing_seconds),
                 None => "-".to_owned(),
@@ -189,7 +201,8 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
         );
     }
     text += "Every entry is a new one: the settings of partners are inserts. Jobs are those of partners; the \
-             upstream's own, one an event, come on top. The floor writes the partners' settings and jobs alone.\n";
+             upstream's own, one an event, come on top. The floor writes the partners' settings and jobs alone; that of \
+             all rows also what is kept of the events themselves.\n";
     text
 }
 
@@ -228,6 +241,8 @@ pub(crate) fn json(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> V
                 "floor_jobs_per_second_min": rates.floor_jobs_per_second_min,
                 "floor_jobs_per_second_max": rates.floor_jobs_per_second_max,
                 "of_floor": rates.jobs_per_second / rates.floor_jobs_per_second,
+                "floor_of_all_jobs_per_second": rates.floor_of_all_jobs_per_second,
+                "of_floor_of_all": rates.floor_of_all_jobs_per_second.map(|floor| rates.jobs_per_second / floor),
             })
         });
         let Processor { service, postgres, rabbitmq, publisher } = figures.processor;

@@ -80,6 +80,13 @@ pub struct Shard(pub i16);
 /// `organization_no % 16`.
 pub const SHARDS: i16 = 16;
 
+impl Shard {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..SHARDS).map(Self)
+    }
+}
+
 impl OrganizationNo {
     /// The shard that this organization's mailbox lies in.
     pub fn shard(self) -> Shard {

@@ -30,7 +30,11 @@ pub trait Database: Send + Sync {
     ) -> impl Future<Output = Result<Vec<intake::Taken>, StoreError>> + Send;
 
     /// See [`Store::shards_due`].
-    fn shards_due(&self, letters_max: usize) -> impl Future<Output = Result<Vec<Due>, StoreError>> + Send;
+    fn shards_due(
+        &self,
+        shards: &[Shard],
+        letters_max: usize,
+    ) -> impl Future<Output = Result<Vec<Due>, StoreError>> + Send;
 
     /// See [`Store::session`].
     fn session(&self) -> impl Future<Output = Result<Self::Session, StoreError>> + Send;
@@ -147,8 +151,8 @@ impl Database for Store {
         self.take_in(catalogue, incoming).await
     }
 
-    async fn shards_due(&self, letters_max: usize) -> Result<Vec<Due>, StoreError> {
-        self.shards_due(letters_max).await
+    async fn shards_due(&self, shards: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
+        self.shards_due(shards, letters_max).await
     }
 
     async fn session(&self) -> Result<Session, StoreError> {

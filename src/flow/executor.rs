@@ -12,8 +12,8 @@
 //! else is to be done in these shards before it, it is done at once, in the same transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -60,6 +60,7 @@ pub struct Executor<D> {
     limits: BatchLimits,
     retry: RetryPolicy,
     steps: AtomicUsize,
+    claims: Claims,
     metrics: ExecutorMetrics,
     traces: Traces,
 }
@@ -117,7 +118,8 @@ impl<D: Database> Executor<D> {
     /// An executor on this database.
     pub fn new(database: D, catalogue: Arc<Catalogue>, limits: BatchLimits, retry: RetryPolicy) -> Self {
         let (metrics, traces) = (ExecutorMetrics::default(), Traces::default());
-        Self { database, catalogue, limits, retry, steps: AtomicUsize::new(0), metrics, traces }
+        let (steps, claims) = (AtomicUsize::new(0), Claims::default());
+        Self { database, catalogue, limits, retry, steps, claims, metrics, traces }
     }
 
     /// Sends spans there from now on.
@@ -139,7 +141,11 @@ impl<D: Database> Executor<D> {
     /// Where the database cannot be reached or refuses for a reason that is no single job's: then nothing of
     /// the batch took effect.
     pub async fn step(&self) -> Result<Step, StoreError> {
-        let mut due = self.database.shards_due(self.limits.letters_max).await?;
+        let free = self.claims.free();
+        if free.is_empty() {
+            return Ok(Step::default());
+        }
+        let mut due = self.database.shards_due(&free, self.limits.letters_max).await?;
         if due.is_empty() {
             return Ok(Step::default());
         }
@@ -150,14 +156,19 @@ impl<D: Database> Executor<D> {
         let mut step = Step::default();
         // Where all that is due in some shards only waits, the next ones may hold work.
         while !due.is_empty() && !step.went_on() {
-            let shards = self.choose(&mut due);
+            let claim = self.claims.claim(self.choose(&mut due));
+            let shards = &*claim.shards;
+            if shards.is_empty() {
+                step.saw_due = true;
+                continue;
+            }
             let mut unsaved = None;
             let trace = self.traces.begin();
-            let worked_off = match self.work_off(&mut session, &shards, Care::Quick, &mut unsaved).await {
+            let worked_off = match self.work_off(&mut session, shards, Care::Quick, &mut unsaved).await {
                 Err(error) if error.may_be_one_job() => {
                     tracing::debug!(%error, shards = shards.len(), "a batch failed; look for the job that does");
                     self.metrics.repeated();
-                    self.work_off(&mut session, &shards, Care::Thorough, &mut unsaved).await
+                    self.work_off(&mut session, shards, Care::Thorough, &mut unsaved).await
                 }
                 outcome => outcome,
             };
@@ -308,16 +319,62 @@ impl<D: Database> Executor<D> {
         }
     }
 
-    /// Takes as many shards as fill a batch.
+    /// Takes as many shards as fill a batch. Where less than two batches are due, half of it: another executor
+    /// takes the other half, in place of looking on at the end.
     fn choose(&self, due: &mut Vec<Due>) -> Vec<Shard> {
+        let share = |all: usize, max: usize| (all / 2).clamp((max / SMALLEST_SHARE).max(1), max);
+        let letters_max = share(due.iter().map(|due| due.letters as usize).sum(), self.limits.letters_max);
+        let writes_max = share(due.iter().map(|due| due.weight as usize).sum(), self.limits.writes_max);
         let (mut letters, mut weight) = (0, 0);
         let enough = due.iter().position(|due| {
             letters += due.letters as usize;
             weight += due.weight as usize;
-            letters >= self.limits.letters_max || weight >= self.limits.writes_max
+            letters >= letters_max || weight >= writes_max
         });
         let chosen = enough.map_or(due.len(), |last| last + 1);
         due.drain(..chosen).map(|due| due.shard).collect()
+    }
+}
+
+/// A batch is not made smaller than this part of what it may be, so that another executor has something to do.
+const SMALLEST_SHARE: usize = 4;
+
+/// Shards that workers of this executor are at work on: the others need not look there. What keeps them apart is the
+/// lock in the database, which holds for other processes too.
+#[derive(Debug, Default)]
+struct Claims(Mutex<BTreeSet<Shard>>);
+
+impl Claims {
+    /// The shards that nobody has claimed.
+    fn free(&self) -> Vec<Shard> {
+        let claimed = self.claimed();
+        Shard::all().filter(|shard| !claimed.contains(shard)).collect()
+    }
+
+    /// Claims those of these shards that are free, until the claim is dropped.
+    fn claim(&self, mut shards: Vec<Shard>) -> Claim<'_> {
+        let mut claimed = self.claimed();
+        shards.retain(|shard| claimed.insert(*shard));
+        Claim { claims: self, shards }
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, BTreeSet<Shard>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shards that a worker has claimed.
+struct Claim<'a> {
+    claims: &'a Claims,
+    shards: Vec<Shard>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut claimed = self.claims.claimed();
+        for shard in &self.shards {
+            claimed.remove(shard);
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::domain::partnership::Beginning;
 use crate::domain::replay::{Overtaken, Touched};
 use crate::domain::setting::{Change, Key, Place};
 use crate::domain::world::World;
-use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, SHARDS, Shard};
+use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
 
 /// The lock that a transaction holds while it decides on partnerships: a cycle may run through any shard.
 pub const PARTNERSHIPS: Shard = Shard(-1);
@@ -93,13 +93,14 @@ pub struct Trace {
 }
 
 impl Store {
-    /// Shards with due letters; up to `letters_max` are counted in each.
+    /// Those of these shards with due letters; up to `letters_max` are counted in each.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
-    pub async fn shards_due(&self, letters_max: usize) -> Result<Vec<Due>, StoreError> {
+    pub async fn shards_due(&self, shards: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
         let session = self.session().await?;
-        let rows = session.query(statements::SHARDS_DUE, &[&SHARDS, &(letters_max as i64)]).await?;
+        let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
+        let rows = session.query(statements::SHARDS_DUE, &[&shards, &(letters_max as i64)]).await?;
         Ok(rows
             .iter()
             .map(|row| Due { shard: Shard(row.get(0)), letters: row.get(1), weight: row.get(2) })

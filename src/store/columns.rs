@@ -1,5 +1,7 @@
 //! Addresses of settings, as the columns that set-based statements take.
 
+use std::collections::HashMap;
+
 use crate::domain::OrganizationNo;
 use crate::domain::catalogue::{Catalogue, CategoryId};
 use crate::domain::setting::Key;
@@ -35,6 +37,38 @@ impl<'a> Columns<'a> {
         for (organization, category) in addresses {
             columns.organizations.push(organization.0);
             columns.categories.push(catalogue.name(*category));
+        }
+        columns
+    }
+}
+
+/// Addresses of settings, as columns: who asks for which set of keys, and what the sets hold.
+#[derive(Default)]
+pub(super) struct KeySetColumns<'a> {
+    pub(super) organizations: Vec<i32>,
+    pub(super) categories: Vec<&'a str>,
+    pub(super) sets: Vec<i32>,
+    pub(super) set_nos: Vec<i32>,
+    pub(super) keys: Vec<&'a str>,
+}
+
+impl<'a> KeySetColumns<'a> {
+    /// Of these addresses, which are sorted.
+    pub(super) fn of(catalogue: &'a Catalogue, sorted: &'a [(OrganizationNo, CategoryId, Key)]) -> Self {
+        let mut columns = Self::default();
+        let mut known: HashMap<Vec<&Key>, i32> = HashMap::new();
+        for addresses in sorted.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)) {
+            let [(organization, category, _), ..] = addresses else { continue };
+            let keys: Vec<&Key> = addresses.iter().map(|(_, _, key)| key).collect();
+            let no = known.len() as i32;
+            let set = *known.entry(keys).or_insert_with_key(|keys| {
+                columns.set_nos.extend(std::iter::repeat_n(no, keys.len()));
+                columns.keys.extend(keys.iter().map(|key| &***key));
+                no
+            });
+            columns.organizations.push(organization.0);
+            columns.categories.push(catalogue.name(*category));
+            columns.sets.push(set);
         }
         columns
     }

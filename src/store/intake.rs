@@ -1,9 +1,9 @@
 //! Taking in a batch of messages: events with a letter each, and messages that cannot be events.
 //!
-//! One transaction a batch, and one at a time in the whole database: numbers are given in the order in which
-//! they are committed. What is taken in already is found by `(source, id)`: again with the same content
-//! it is a duplicate, with other content it is rejected. Whoever calls this acknowledges the messages after
-//! it has returned, never before.
+//! One transaction a batch, and one at a time in the whole database ([`Transaction::hold_intake`]): numbers are given
+//! in the order in which they are committed, and what was looked up as missing is missing still when it is added. What
+//! is taken in already is found by `(source, id)`: again with the same content it is a duplicate, with other content
+//! it is rejected. Whoever calls this acknowledges the messages after it has returned, never before.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -14,6 +14,7 @@ use super::error::StoreError;
 use super::payload::{PartnershipPayload, SettingPayload};
 use super::pool::{Store, Transaction};
 use super::statements;
+use super::together::together;
 use crate::contract::{
     Envelope, Event, Message, PartnershipChanged, Rejection, RejectionCode, SettingChanged,
 };
@@ -56,7 +57,7 @@ impl Store {
     ) -> Result<Vec<Taken>, StoreError> {
         let mut session = self.session().await?;
         let transaction = session.begin().await?;
-        transaction.query(statements::INTAKE_LOCK, &[]).await?;
+        transaction.hold_intake().await?;
         // Rejected messages get a number too: their place in the order, should they be replayed.
         let numbers = transaction.numbers(incoming.len()).await?;
         let taken = transaction.take_in_events(catalogue, incoming, &numbers, false).await?;
@@ -67,6 +68,16 @@ impl Store {
 }
 
 impl Transaction<'_> {
+    /// Keeps everybody else from taking in events until the transaction ends; waits until nobody does. Whoever takes
+    /// numbers for events or adds some calls it first.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached, or somebody else takes in events for too long.
+    pub(super) async fn hold_intake(&self) -> Result<(), StoreError> {
+        self.query(statements::INTAKE_LOCK, &[]).await?;
+        Ok(())
+    }
+
     /// As many numbers for events, ascending.
     pub(super) async fn numbers(&self, count: usize) -> Result<Vec<EventNo>, StoreError> {
         let rows = self.query_unless(count == 0, statements::NUMBERS_TAKE, [&(count as i64)]).await?;
@@ -74,7 +85,8 @@ impl Transaction<'_> {
     }
 
     /// Takes in those of the messages that are events, each under its number; tells what is to become of each.
-    /// `replay`: they are old, and touch nothing that something newer has written. Wakes the executors.
+    /// `replay`: they are old, and touch nothing that something newer has written. Wakes the executors. The
+    /// transaction holds the intake.
     pub(super) async fn take_in_events(
         &self,
         catalogue: &Catalogue,
@@ -88,45 +100,37 @@ impl Transaction<'_> {
                 taken[place] = Some(Taken::Rejected(rejection.clone()));
             }
         }
-        let firsts = first_of_each(incoming);
-        let new = self.add_events(catalogue, incoming, &firsts, numbers, replay).await?;
-        let added: HashMap<usize, EventNo> = new.iter().map(|event| (event.place, event.no)).collect();
-        let known = firsts.iter().filter(|place| !added.contains_key(place));
-        let known: Vec<&Envelope> =
-            known.filter_map(|place| incoming[*place].decoded.as_ref().ok()).collect();
-        let mut contents = self.contents(&known).await?;
-        let new_events = new.iter().filter_map(|event| incoming[event.place].decoded.as_ref().ok());
-        contents.extend(new_events.map(|envelope| (identity(envelope), envelope.content)));
-
-        let mut letters = false;
-        for event in &new {
-            letters |= !event.ignored;
-            taken[event.place] = Some(match event.ignored {
-                true => Taken::Ignored(event.no),
-                false => Taken::Accepted(event.no),
-            });
+        let firsts: Vec<(usize, &Envelope)> = first_of_each(incoming).collect();
+        let envelopes: Vec<&Envelope> = firsts.iter().map(|(_, envelope)| *envelope).collect();
+        let values: BTreeSet<Uuid> = values(&envelopes).into_keys().collect();
+        let (organizations, mut contents, known_values) =
+            together!(self.organizations(&envelopes), self.contents(&envelopes), self.known_values(values))?;
+        let is_new = |(_, envelope): &&(usize, &Envelope)| !contents.contains_key(&identity(envelope));
+        let new: Vec<(usize, &Envelope)> = firsts.iter().filter(is_new).copied().collect();
+        let mut events = Events::new(catalogue, &organizations);
+        for (place, envelope) in &new {
+            let ignored = events.push(numbers[*place], envelope, &incoming[*place].message, replay)?;
+            let taken_in = if ignored { Taken::Ignored } else { Taken::Accepted };
+            taken[*place] = Some(taken_in(numbers[*place]));
         }
-        let taken: Vec<Taken> = incoming
-            .iter()
-            .zip(taken)
-            .map(|(one, taken)| match (taken, &one.decoded) {
-                (Some(taken), _) => taken,
-                (None, Ok(envelope)) => again(envelope, contents.get(&identity(envelope))),
-                (None, Err(rejection)) => Taken::Rejected(rejection.clone()),
-            })
-            .collect();
-        if letters {
+        contents.extend(new.iter().map(|(_, envelope)| (identity(envelope), envelope.content)));
+        let new: Vec<&Envelope> = new.into_iter().map(|(_, envelope)| envelope).collect();
+        together!(
+            self.execute_unless(new.is_empty(), statements::EVENTS_ADD, events.columns.parameters()),
+            self.add_values(&new, &known_values),
+            self.add_letters(&events.letters),
+        )?;
+        if !events.letters.shards.is_empty() {
             self.query(statements::LETTERS_NOTIFY, &[]).await?;
         }
-        Ok(taken)
-    }
-}
 
-/// An event that was added.
-struct Added {
-    place: usize,
-    no: EventNo,
-    ignored: bool,
+        let taken = incoming.iter().zip(taken).map(|(one, taken)| match (taken, &one.decoded) {
+            (Some(taken), _) => taken,
+            (None, Ok(envelope)) => again(envelope, contents.get(&identity(envelope))),
+            (None, Err(rejection)) => Taken::Rejected(rejection.clone()),
+        });
+        Ok(taken.collect())
+    }
 }
 
 /// What identifies an event: its source, and its id there.
@@ -137,16 +141,19 @@ pub fn identity(envelope: &Envelope) -> Identity {
     (envelope.source.clone(), envelope.id.clone())
 }
 
-/// The places of the first message of each identity. Those that come again are compared with what is stored in the
+/// The first message of each identity, with its place. Those that come again are compared with what is stored in the
 /// end: the first may have been refused itself, as its id was used before.
-pub fn first_of_each(incoming: &[Incoming]) -> Vec<usize> {
+pub fn first_of_each(incoming: &[Incoming]) -> impl Iterator<Item = (usize, &Envelope)> {
     let mut seen: HashSet<(&str, &str)> = HashSet::new();
     let envelopes =
         incoming.iter().enumerate().filter_map(|(place, one)| Some((place, one.decoded.as_ref().ok()?)));
-    envelopes
-        .filter(|(_, envelope)| seen.insert((&envelope.source, &envelope.id)))
-        .map(|(place, _)| place)
-        .collect()
+    envelopes.filter(move |(_, envelope)| seen.insert((&envelope.source, &envelope.id)))
+}
+
+/// The values of events, each once, in the order of their ids.
+fn values<'e>(envelopes: &[&'e Envelope]) -> BTreeMap<Uuid, &'e str> {
+    let values = envelopes.iter().flat_map(|envelope| &envelope.values);
+    values.map(|(id, text)| (Uuid::from_u128(id.0), &**text)).collect()
 }
 
 /// What an event is that is there already, with this content.
@@ -196,77 +203,85 @@ pub(super) struct LetterColumns {
     pub(super) replays: Vec<bool>,
 }
 
-impl Transaction<'_> {
-    async fn add_events(
-        &self,
-        catalogue: &Catalogue,
-        incoming: &[Incoming],
-        places: &[usize],
-        numbers: &[EventNo],
-        replay: bool,
-    ) -> Result<Vec<Added>, StoreError> {
-        if places.is_empty() {
-            return Ok(Vec::new());
-        }
-        let of = |place: &usize| incoming[*place].decoded.as_ref().ok().map(|envelope| (*place, envelope));
-        let events: Vec<(usize, &Envelope)> = places.iter().filter_map(of).collect();
-        let organizations = self.organizations(&events).await?;
-        let number = |id: &str| organizations.get(id).copied().unwrap_or_default();
+/// New events, and their letters.
+struct Events<'a> {
+    catalogue: &'a Catalogue,
+    organizations: &'a HashMap<String, i32>,
+    columns: EventColumns<'a>,
+    letters: LetterColumns,
+}
 
-        let mut columns = EventColumns::default();
-        let mut letters = LetterColumns::default();
-        let mut all = Vec::with_capacity(events.len());
-        for (place, envelope) in &events {
-            let EventNo(no) = numbers[*place];
-            let message = &incoming[*place].message;
-            columns.nos.push(no);
-            columns.sources.push(&envelope.source);
-            columns.ids.push(&envelope.id);
-            columns.contents.push(&envelope.content);
-            columns.traceparents.push(envelope.traceparent.as_ref().map(|trace| trace.as_str()));
-            let (letter_to, kind, weight, ignored) = match &envelope.event {
-                Event::SettingChanged(event) => {
-                    let ignored = catalogue.get(event.category).reach == Reach::Never;
-                    let organization = number(&event.organization_id);
-                    columns.setting_changed(catalogue, event, organization, ignored, message)?;
-                    (organization, JobKind::OwnChange, event.edit.len(), ignored)
+impl<'a> Events<'a> {
+    /// None yet; `organizations` has the numbers of all that they name.
+    fn new(catalogue: &'a Catalogue, organizations: &'a HashMap<String, i32>) -> Self {
+        let (columns, letters) = (EventColumns::default(), LetterColumns::default());
+        Self { catalogue, organizations, columns, letters }
+    }
+
+    /// Adds one under this number. Returns whether it is ignored, and has no letter.
+    fn push(
+        &mut self,
+        EventNo(no): EventNo,
+        envelope: &'a Envelope,
+        message: &'a Message,
+        replay: bool,
+    ) -> Result<bool, StoreError> {
+        let number = |id: &str| self.organizations.get(id).copied().unwrap_or_default();
+        let columns = &mut self.columns;
+        columns.nos.push(no);
+        columns.sources.push(&envelope.source);
+        columns.ids.push(&envelope.id);
+        columns.contents.push(&envelope.content);
+        columns.traceparents.push(envelope.traceparent.as_ref().map(|trace| trace.as_str()));
+        let (letter_to, kind, weight) = match &envelope.event {
+            Event::SettingChanged(event) => {
+                let ignored = self.catalogue.get(event.category).reach == Reach::Never;
+                let organization = number(&event.organization_id);
+                columns.setting_changed(self.catalogue, event, organization, ignored, message)?;
+                if ignored {
+                    return Ok(true);
                 }
-                Event::PartnershipChanged(event) => {
-                    let (upstream, downstream) = (number(&event.upstream_id), number(&event.downstream_id));
-                    columns.partnership_changed(event, upstream, downstream, message)?;
-                    (downstream, JobKind::PartnershipChange, 1, false)
-                }
-            };
-            all.push(Added { place: *place, no: EventNo(no), ignored });
-            letters.shards.push(OrganizationNo(letter_to).shard().0);
-            letters.positions.push(no);
-            letters.causes.push(no);
-            letters.events.push(no);
-            letters.kinds.push(kind.name());
-            letters.organizations.push(Some(letter_to));
-            letters.weights.push(weight as i64);
-            letters.replays.push(replay);
-        }
-        let rows = self.query(statements::EVENTS_ADD, &columns.parameters()).await?;
-        let added: BTreeSet<i64> = rows.iter().map(|row| row.get(0)).collect();
-        letters.retain(|place| added.contains(&all[place].no.0) && !all[place].ignored);
-        let values = events.iter().zip(&all).filter(|(_, event)| added.contains(&event.no.0));
-        let values = values.flat_map(|((_, envelope), _)| &envelope.values);
-        let values: BTreeMap<_, _> = values.map(|(id, text)| (id.0, &**text)).collect();
-        if !values.is_empty() {
-            let ids: Vec<Uuid> = values.keys().map(|id| Uuid::from_u128(*id)).collect();
-            let bodies: Vec<&str> = values.values().copied().collect();
-            self.execute(statements::VALUES_ADD, &[&ids, &bodies]).await?;
-        }
-        self.add_letters(&letters).await?;
-        all.retain(|event| added.contains(&event.no.0));
-        Ok(all)
+                (organization, JobKind::OwnChange, event.edit.len())
+            }
+            Event::PartnershipChanged(event) => {
+                let (upstream, downstream) = (number(&event.upstream_id), number(&event.downstream_id));
+                columns.partnership_changed(event, upstream, downstream, message)?;
+                (downstream, JobKind::PartnershipChange, 1)
+            }
+        };
+        self.letters.shards.push(OrganizationNo(letter_to).shard().0);
+        self.letters.positions.push(no);
+        self.letters.causes.push(no);
+        self.letters.events.push(no);
+        self.letters.kinds.push(kind.name());
+        self.letters.organizations.push(Some(letter_to));
+        self.letters.weights.push(weight as i64);
+        self.letters.replays.push(replay);
+        Ok(false)
+    }
+}
+
+impl Transaction<'_> {
+    /// Adds the values of events, but for those that are there.
+    async fn add_values(&self, envelopes: &[&Envelope], known: &HashSet<Uuid>) -> Result<(), StoreError> {
+        let mut values = values(envelopes);
+        values.retain(|id, _| !known.contains(id));
+        let (ids, bodies): (Vec<Uuid>, Vec<&str>) = values.into_iter().unzip();
+        self.execute_unless(ids.is_empty(), statements::VALUES_ADD, [&ids, &bodies]).await?;
+        Ok(())
+    }
+
+    /// Which of these values are there.
+    async fn known_values(&self, ids: BTreeSet<Uuid>) -> Result<HashSet<Uuid>, StoreError> {
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let rows = self.query_unless(ids.is_empty(), statements::VALUES_KNOWN, [&ids]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// The numbers of all organizations that the events name; new ones are added.
-    async fn organizations(&self, events: &[(usize, &Envelope)]) -> Result<HashMap<String, i32>, StoreError> {
+    async fn organizations(&self, events: &[&Envelope]) -> Result<HashMap<String, i32>, StoreError> {
         let mut ids: BTreeSet<&str> = BTreeSet::new();
-        for (_, envelope) in events {
+        for envelope in events {
             match &envelope.event {
                 Event::SettingChanged(event) => {
                     ids.insert(&event.organization_id);
@@ -441,25 +456,5 @@ impl<'a> EventColumns<'a> {
             &self.bodies,
             &self.properties,
         ]
-    }
-}
-
-impl LetterColumns {
-    fn retain(&mut self, keep: impl Fn(usize) -> bool) {
-        fn filter<T>(column: &mut Vec<T>, keep: &impl Fn(usize) -> bool) {
-            let mut place = 0;
-            column.retain(|_| {
-                place += 1;
-                keep(place - 1)
-            });
-        }
-        filter(&mut self.shards, &keep);
-        filter(&mut self.positions, &keep);
-        filter(&mut self.causes, &keep);
-        filter(&mut self.events, &keep);
-        filter(&mut self.kinds, &keep);
-        filter(&mut self.organizations, &keep);
-        filter(&mut self.weights, &keep);
-        filter(&mut self.replays, &keep);
     }
 }

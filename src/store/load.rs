@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::columns::{Columns, DeclinedColumns};
+use super::columns::{Columns, DeclinedColumns, KeySetColumns};
 use super::error::StoreError;
 use super::pool::Transaction;
 use super::rows::{organization, partnership};
@@ -71,7 +71,7 @@ impl Transaction<'_> {
         let (both_categories, both_keys, both_limits) =
             (parts.categories.repeat(2), parts.keys.repeat(2), parts.limits.repeat(2));
         let categories = Columns::of_categories(catalogue, &wanted.categories);
-        let keys = Columns::of_keys(catalogue, &wanted.keys);
+        let keys = KeySetColumns::of(catalogue, &wanted.keys);
         let versions = Columns::of_categories(catalogue, &wanted.versions);
         let declined = DeclinedColumns::of(catalogue, &wanted.declined);
         let (reached, of_parts, by_category, by_key, versions, declined, declined_of_parts) = together!(
@@ -89,7 +89,7 @@ impl Transaction<'_> {
             self.query_unless(
                 keys.organizations.is_empty(),
                 statements::SETTINGS_LOAD,
-                [&keys.organizations, &keys.categories, &keys.keys],
+                [&keys.organizations, &keys.categories, &keys.sets, &keys.set_nos, &keys.keys],
             ),
             self.query_unless(
                 versions.organizations.is_empty(),
@@ -269,7 +269,7 @@ pub struct Wanted {
     pub parts: Vec<WantedPart>,
     /// Categories of which all entries count.
     pub categories: BTreeSet<(OrganizationNo, CategoryId)>,
-    /// Single entries that count.
+    /// Single entries that count, sorted.
     pub keys: Vec<(OrganizationNo, CategoryId, Key)>,
     /// Categories of which the largest version seen counts.
     pub versions: BTreeSet<(OrganizationNo, CategoryId)>,

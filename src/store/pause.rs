@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::error::StoreError;
 use super::pool::{Session, Transaction};
 use super::statements;
-use crate::domain::{OrganizationNo, SHARDS, Shard};
+use crate::domain::{OrganizationNo, Shard};
 
 /// Something that is paused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -38,7 +38,7 @@ impl Transaction<'_> {
     ) -> Result<bool, StoreError> {
         let shards = match organization {
             Some(organization) => vec![organization.shard()],
-            None => (0..SHARDS).map(Shard).collect(),
+            None => Shard::all().collect(),
         };
         self.wait_for_shards(&shards).await?;
         let organization = organization.map(|no| no.0);

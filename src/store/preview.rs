@@ -20,7 +20,7 @@ use crate::domain::mailbox::Batch;
 use crate::domain::plan::Plan;
 use crate::domain::setting::ValueId;
 use crate::domain::world::World;
-use crate::domain::{OrganizationNo, SHARDS, Shard};
+use crate::domain::{OrganizationNo, Shard};
 
 /// An organization that something waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -119,7 +119,7 @@ impl Transaction<'_> {
         upstreams: &BTreeSet<OrganizationNo>,
         world: &mut World,
     ) -> Result<(), StoreError> {
-        let shards = (0..SHARDS).map(Shard);
+        let shards = Shard::all();
         let below =
             shards.flat_map(|shard| upstreams.iter().map(move |upstream| (*upstream, shard))).collect();
         let mut loaded = World::default();

@@ -117,6 +117,7 @@ impl Transaction<'_> {
         incoming: &[Incoming],
         places: &[Option<EventNo>],
     ) -> Result<Vec<Taken>, StoreError> {
+        self.hold_intake().await?;
         let missing = places.iter().filter(|place| place.is_none()).count();
         let mut fresh = self.numbers(missing).await?.into_iter();
         let numbers: Vec<EventNo> =

@@ -70,8 +70,7 @@ impl Transaction<'_> {
     /// here.
     pub async fn hold_for_restore(&self, organization: OrganizationNo) -> Result<(), StoreError> {
         self.wait_for_shards(&[organization.shard()]).await?;
-        self.query(statements::INTAKE_LOCK, &[]).await?;
-        Ok(())
+        self.hold_intake().await
     }
 
     /// What stands in the way of bringing back what was displaced by a job of this root event.

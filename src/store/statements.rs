@@ -170,6 +170,7 @@ statements! {
     TABLES_LOCK = "tables_lock",
     TOUCHED_LOAD = "touched_load",
     VALUES_ADD = "values_add",
+    VALUES_KNOWN = "values_known",
     VALUES_LOAD = "values_load",
     VERIFY_COMPARE = "verify_compare",
     VERIFY_COUNT = "verify_count",

@@ -246,7 +246,7 @@ impl Transaction<'_> {
 
         // Numbers are committed in the order in which they are given.
         self.be_patient().await?;
-        self.query(statements::INTAKE_LOCK, &[]).await?;
+        self.hold_intake().await?;
         let numbers: Vec<i64> = self.numbers(2 * partnerships.len()).await?.iter().map(|no| no.0).collect();
         let (events, changes) = numbers.split_at(partnerships.len());
         let rows = self

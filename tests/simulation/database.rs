@@ -30,7 +30,7 @@ use channel_sync::store::batch::{
     Attempts, Due, Locked, PARTNERSHIPS, Taken, blocked, decides_on_partnerships, shards_read,
 };
 use channel_sync::store::failure::Blamed;
-use channel_sync::store::intake::{self, Identity, Incoming, again, digest, first_of_each, identity};
+use channel_sync::store::intake::{self, Incoming, again, digest, first_of_each, identity};
 use channel_sync::store::load::{Parties, Wanted};
 use channel_sync::store::save::FoundWrongs;
 
@@ -96,7 +96,6 @@ enum End {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Organization(String),
-    Event(Identity),
     /// Not a key, but a lock that is waited for like one: who takes messages in does so alone.
     Intake,
 }
@@ -480,7 +479,8 @@ impl Transaction {
         Ok((0..count).map(|_| shared.server.number()).collect())
     }
 
-    /// Adds the events that are new; tells what became of them, by place.
+    /// Adds the events that are new; tells what became of them, by place. None can have come about since they were
+    /// looked up: nobody else takes messages in.
     async fn add_events(
         &self,
         catalogue: &Catalogue,
@@ -491,19 +491,18 @@ impl Transaction {
             return Ok(HashMap::new());
         }
         self.add_organizations(&events.iter().map(|(_, envelope)| *envelope).collect::<Vec<_>>()).await?;
+        self.statement("load contents").await?;
+        let known = Arc::clone(&self.memory.site.lock().server.view(self.no));
         self.statement("add events").await?;
-        let keys = events.iter().map(|(_, envelope)| Key::Event(identity(envelope))).collect();
-        self.wait_for_keys("events_add", &keys).await?;
         let mut shared = self.memory.site.lock();
-        let rows = shared.server.view(self.no);
         let mut taken = HashMap::new();
         for (place, envelope) in events {
             let identity = identity(envelope);
-            if rows.events.contains_key(&identity) {
+            if known.events.contains_key(&identity) {
                 continue;
             }
             let no = EventNo(numbers[*place]);
-            let work = work_of(&rows, envelope);
+            let work = work_of(&known, envelope);
             let ignored = matches!(&work, Work::OwnChange { category, .. }
                 if catalogue.get(*category).reach == Reach::Never);
             let weight = match &work {
@@ -514,7 +513,6 @@ impl Transaction {
             let (now, actor) = (shared.server.open[&self.no].began, self.memory.actor);
             shared.say(actor, || format!("adds the event {no:?}, {:?}", identity.1));
             let open = shared.server.mine(self.no);
-            open.keys.insert(Key::Event(identity.clone()));
             let (content, values) = (envelope.content, envelope.values.clone());
             let event = EventRow { no, identity, content, work, values };
             open.effects.push(Effect::EventAdded(Arc::new(event)));
@@ -587,13 +585,10 @@ impl Database for Memory {
         transaction.lock_intake().await?;
         let numbers = transaction.numbers(incoming.len()).await?;
         let mut taken: Vec<Option<intake::Taken>> = incoming.iter().map(|_| None).collect();
-        let firsts = first_of_each(incoming);
-        let of = |place: &usize| incoming[*place].decoded.as_ref().ok().map(|envelope| (*place, envelope));
-        let events: Vec<(usize, &Envelope)> = firsts.iter().filter_map(of).collect();
+        let events: Vec<(usize, &Envelope)> = first_of_each(incoming).collect();
         for (place, one) in transaction.add_events(catalogue, &events, &numbers).await? {
             taken[place] = Some(one);
         }
-        transaction.statement("load contents").await?;
         let rows = self.site.lock().server.view(transaction.no);
         let taken: Vec<intake::Taken> = incoming
             .iter()
@@ -611,7 +606,7 @@ impl Database for Memory {
         Ok(taken)
     }
 
-    async fn shards_due(&self, letters_max: usize) -> Result<Vec<Due>, StoreError> {
+    async fn shards_due(&self, among: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
         self.round_trip("look for due shards").await?;
         let shared = self.site.lock();
         let (rows, now) = (&shared.server.rows, shared.now);
@@ -621,7 +616,7 @@ impl Database for Memory {
         let mut held: BTreeSet<OrganizationNo> = rows.paused.iter().copied().flatten().collect();
         held.extend(waiting_for_later(rows, now, |_| true));
         let mut shards: BTreeMap<Shard, Vec<&Arc<LetterRow>>> = BTreeMap::new();
-        for row in rows.letters.values().filter(|row| row.is_due(now)) {
+        for row in rows.letters.values().filter(|row| row.is_due(now) && among.contains(&row.shard())) {
             if row.organization().is_none_or(|organization| !held.contains(&organization)) {
                 shards.entry(row.shard()).or_default().push(row);
             }

@@ -1,5 +1,5 @@
--- New events, in the order in which they came. What is not returned was there before: a duplicate, or an id
--- that was used again. Waits for another consumer that is just adding the same (source, id).
+-- New events, in the order in which they came, none of which is there: who adds some holds the intake. One that is
+-- fails the batch.
 insert into event (event_no, source, event_id, content, type, organization_no, downstream_no, category,
                    payload, verdict, traceparent, body, properties)
 select e.event_no, e.source, e.event_id, e.content, e.type::event_type, e.organization_no, e.downstream_no,
@@ -8,6 +8,3 @@ select e.event_no, e.source, e.event_id, e.content, e.type::event_type, e.organi
               $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[])
        e (event_no, source, event_id, content, type, organization_no, downstream_no, category, payload,
           verdict, traceparent, body, properties)
- order by e.event_no
-    on conflict (source, event_id) do nothing
-returning event_no

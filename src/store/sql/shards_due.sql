@@ -1,4 +1,4 @@
--- Shards with due letters of organizations that are not held, and how many and how heavy these are, as far as
+-- Those of these shards with due letters of organizations that are not held, and how many and how heavy these are, as far as
 -- looking at $2 a shard tells; none while all execution is paused. Indexes: letter_order, letter_attempted.
 with held as materialized (
      select organization_no
@@ -12,7 +12,7 @@ with held as materialized (
       where organization_no is not null
 )
 select s.shard, l.letters, l.weight::bigint
-  from (select no::smallint from generate_series(0, $1::smallint - 1) no) s (shard)
+  from unnest($1::smallint[]) s (shard)
  cross join lateral (
        select count(*) as letters, coalesce(sum(weight), 0) as weight
          from (select weight
