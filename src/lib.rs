@@ -22,7 +22,7 @@
 //! | [`contract`] | bytes and properties into an event or a rejection |
 //! | [`store`] | Postgres: takes in, loads, saves, reads; decides nothing |
 //! | [`broker`] | RabbitMQ: a link that is built anew as often as it breaks, and publishing with confirms |
-//! | [`flow`] | the three loops, made of steps that a test can drive by hand |
+//! | [`flow`] | the loops, made of steps that a test can drive by hand |
 //! | [`operations`] | what an operator can ask and do |
 //! | [`http`] | the operators' pages, the API, metrics and health |
 //! | [`service`] | builds everything, owns the tasks, stops them in order |

@@ -17,6 +17,7 @@ use crate::delay::Delays;
 use crate::flow::executor::{BatchLimits, Executor};
 use crate::flow::ingest::{Ingest, IntakeLimits};
 use crate::flow::replayer::Replayer;
+use crate::flow::retention::Retention;
 use crate::flow::sampler::Sampler;
 use crate::http::{self, App};
 use crate::metrics::Metrics;
@@ -135,6 +136,14 @@ impl Service {
             replayer.work(&wake, poll, trouble_of_replayer, stop_replayer).await;
             Ok(())
         });
+        if let Some(days) = config.retention.days {
+            let retention = Retention::new(store.clone(), days).measured_by(metrics.retention.clone());
+            let stop = stop.clone();
+            service.tasks.spawn(async move {
+                retention.work(stop).await;
+                Ok(())
+            });
+        }
         let ingest = Ingest::new(store, catalogue, config.ingest.limits())
             .measured_by(metrics.ingest.clone())
             .traced_by(traces);

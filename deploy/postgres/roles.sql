@@ -7,7 +7,8 @@
 -- pg_hba.conf ask for a certificate. Other names: -v migrator=NAME -v worker=NAME -v reader=NAME.
 --
 --   migrator  owns the schema and all that is in it; `channel-sync migrate` runs as this role, and nothing else
---   worker    reads and writes rows, no more: `channel-sync run` and all other commands run as this role
+--   worker    reads and writes rows, and makes and drops days of results by the functions for that; no more:
+--             `channel-sync run` and all other commands run as this role
 --   reader    reads the five views that docs/api.md promises, and nothing behind them
 --
 -- What later migrations add the worker may use at once. A view that a migration makes anew the reader sees only after
@@ -84,11 +85,17 @@ select format('grant insert on channel_sync.%I to %I', relname, :'worker')
 \gexec
 grant usage on all sequences in schema channel_sync to :"worker";
 
+-- Days of results are made and dropped by functions that work as the migrator; nobody else calls these.
+revoke execute on all functions in schema channel_sync from public, :"reader";
+grant execute on all functions in schema channel_sync to :"worker";
+
 -- What migrations add, from now on.
 alter default privileges for role :"migrator" in schema channel_sync
     grant select, insert, update, delete on tables to :"worker";
 alter default privileges for role :"migrator" in schema channel_sync
     grant usage on sequences to :"worker";
+alter default privileges for role :"migrator" in schema channel_sync
+    grant execute on functions to :"worker";
 
 select format('grant select on channel_sync.%I to %I', relname, :'reader')
   from pg_class

@@ -120,6 +120,9 @@ impl Failure {
             ),
             OperationError::AmbiguousEvent { .. } => failure.hint("say which one by --source"),
             OperationError::UnknownJob(_) => failure.hint("see `channel-sync jobs list`"),
+            OperationError::DroppedJob { .. } => failure.hint(
+                "its event and what followed from it are still in `channel-sync events show` and `channel-sync explain`",
+            ),
             OperationError::CatalogueBehind(_) => {
                 failure.hint("start `channel-sync run` with the new catalogue first")
             }

@@ -143,7 +143,9 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
     if arguments.format.json {
         return output::json(&detail);
     }
-    let EventDetail { event, downstream_id, traceparent, jobs, jobs_left_off } = &detail;
+    let EventDetail { event, downstream_id, traceparent, jobs, jobs_left_off, results_dropped_at } = &detail;
+    let dropped =
+        results_dropped_at.map(|at| format!("dropped on {}, by their age", at.strftime("%Y-%m-%d")));
     let output = Output::text();
     let role = if downstream_id.is_some() { "upstream" } else { "organization" };
     let pairs = vec![
@@ -158,6 +160,7 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
         ("finished", output.time_or_empty(event.finished_at)),
         ("trace", Content::name_or_empty(traceparent.as_ref())),
         ("jobs", Content::name(counts(&detail))),
+        ("results", Content::name_or_empty(dropped.as_ref())),
     ];
     let now = output.now;
     let mut output = output.pairs(pairs);

@@ -47,6 +47,8 @@ pub struct Config {
     pub executor: ExecutorConfig,
     /// The pauses after transient trouble.
     pub retry: RetryConfig,
+    /// How long results are kept.
+    pub retention: RetentionConfig,
     /// The setting categories: those compiled in, or those of the file `catalogue.file`.
     pub catalogue: Catalogue,
     /// The HTTP listener.
@@ -174,6 +176,13 @@ pub struct RetryConfig {
     /// `job_attempts_max`, `job_delay_ms_min`, `job_delay_ms_max`: how often and how far apart a failing job
     /// is tried.
     pub jobs: RetryPolicy,
+}
+
+/// `[retention]`: how long results are kept.
+#[derive(Debug, Clone)]
+pub struct RetentionConfig {
+    /// `days`: how many whole days after its own a day's results are kept; none is 0: all are kept.
+    pub days: Option<i32>,
 }
 
 /// `[http]`: the HTTP listener.
@@ -366,6 +375,7 @@ impl Reader {
                 delay_ms_max: self.integer("retry.job_delay_ms_max", 1..=86_400_000),
             },
         };
+        let days = self.integer("retention.days", 0..=400);
         let shutdown = ShutdownConfig { timeout: self.seconds("shutdown.timeout_seconds", 1..=600) };
 
         let at_most = ["at most", "at least"];
@@ -417,6 +427,7 @@ impl Reader {
             },
             executor,
             retry,
+            retention: RetentionConfig { days: (days > 0).then_some(days) },
             catalogue,
             http: HttpConfig {
                 listen,

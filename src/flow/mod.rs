@@ -8,6 +8,7 @@
 //! | [`ingest`] | takes messages from the broker, and acknowledges them after what they say is committed |
 //! | [`executor`] | works off letters, batch by batch |
 //! | [`replayer`] | sends the jobs of replays back into the mailboxes |
+//! | [`retention`] | makes partitions for results ahead, and drops those that are old |
 //! | [`sampler`] | looks at the database and the queue, for the metrics |
 //! | [`database`], [`deliveries`] | what they ask of a database and a broker, for tests to stand in |
 
@@ -16,4 +17,5 @@ pub mod deliveries;
 pub mod executor;
 pub mod ingest;
 pub mod replayer;
+pub mod retention;
 pub mod sampler;

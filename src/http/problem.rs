@@ -87,6 +87,7 @@ impl From<OperationError> for Problem {
             E::UnknownCategory { .. } => (StatusCode::NOT_FOUND, "unknown-category"),
             E::NotKeptInSync { .. } => (StatusCode::BAD_REQUEST, "not-kept-in-sync"),
             E::UnknownJob(_) => (StatusCode::NOT_FOUND, "unknown-job"),
+            E::DroppedJob { .. } => (StatusCode::NOT_FOUND, "dropped-job"),
             E::UnknownRejected(_) => (StatusCode::NOT_FOUND, "unknown-rejected-message"),
             E::UnknownReplay(_) => (StatusCode::NOT_FOUND, "unknown-replay"),
             E::AmbiguousEvent { .. } => (StatusCode::CONFLICT, "ambiguous-event"),

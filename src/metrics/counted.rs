@@ -451,6 +451,70 @@ impl ReplayerMetrics {
     }
 }
 
+/// What became of a look at the days of results, for [`RetentionMetrics`].
+const OUTCOMES_OF_RETENTION: [&str; 3] = ["succeeded", "left", "failed"];
+
+/// How days of results are made and dropped.
+#[derive(Debug, Clone)]
+pub struct RetentionMetrics {
+    runs: Family<OutcomeLabels, Counter>,
+    days_dropped: Counter,
+    last_success: Gauge<f64, AtomicU64>,
+}
+
+impl Default for RetentionMetrics {
+    fn default() -> Self {
+        let runs = Family::default();
+        for outcome in OUTCOMES_OF_RETENTION {
+            add(&runs, outcome, 0);
+        }
+        Self { runs, days_dropped: Counter::default(), last_success: Gauge::default() }
+    }
+}
+
+impl RetentionMetrics {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "retention_runs",
+            "Times that days of results were looked after, or left to another process",
+            self.runs.clone(),
+        );
+        registry.register(
+            "retention_days_dropped",
+            "Days whose results were dropped",
+            self.days_dropped.clone(),
+        );
+        registry.register_with_unit(
+            "retention_last_success_timestamp",
+            "When days of results were last looked after here, since the Unix epoch; 0: not yet",
+            Unit::Seconds,
+            self.last_success.clone(),
+        );
+    }
+
+    /// All was done that there was to do.
+    pub fn succeeded(&self) {
+        add(&self.runs, "succeeded", 1);
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.last_success.set(since_epoch.as_secs_f64());
+    }
+
+    /// Another process was at it.
+    pub fn left(&self) {
+        add(&self.runs, "left", 1);
+    }
+
+    /// It could not be done.
+    pub fn failed(&self) {
+        add(&self.runs, "failed", 1);
+    }
+
+    /// A day's results were dropped.
+    pub fn dropped(&self) {
+        self.days_dropped.inc();
+    }
+}
+
 /// The link to the broker.
 #[derive(Debug, Clone, Default)]
 pub struct LinkMetrics {

@@ -27,7 +27,7 @@ use prometheus_client::registry::Registry;
 
 pub use counted::{
     ExecutorMetrics, HttpMetrics, IngestMetrics, IntakeFigures, JobFigures, LinkMetrics, ReplayerMetrics,
-    Stopwatch, TraceMetrics,
+    RetentionMetrics, Stopwatch, TraceMetrics,
 };
 pub use sampled::{DatabaseSample, FreshnessSample, LettersSample, QueueSample, Sampled};
 pub use scraped::{PoolFigures, Pools};
@@ -63,6 +63,8 @@ pub struct Metrics {
     pub executor: ExecutorMetrics,
     /// How jobs of replays are sent.
     pub replayer: ReplayerMetrics,
+    /// How days of results are made and dropped.
+    pub retention: RetentionMetrics,
     /// The link to the broker.
     pub link: LinkMetrics,
     /// Requests over HTTP.
@@ -90,19 +92,21 @@ impl Metrics {
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         own.register("build_info", "Which version runs; always 1", build);
         let (ingest, executor) = (IngestMetrics::default(), ExecutorMetrics::default());
-        let (replayer, link) = (ReplayerMetrics::default(), LinkMetrics::default());
+        let (replayer, retention) = (ReplayerMetrics::default(), RetentionMetrics::default());
+        let link = LinkMetrics::default();
         let (http, traces) = (HttpMetrics::default(), TraceMetrics::default());
         let (sampled, pools) = (Sampled::default(), Pools::default());
         ingest.register(own);
         executor.register(own, executors);
         replayer.register(own);
+        retention.register(own);
         link.register(own);
         http.register(own);
         traces.register(own);
         own.register_collector(Box::new(sampled.clone()));
         own.register_collector(Box::new(pools.clone()));
         registry.register_collector(Box::new(scraped::Process::started_now()));
-        Arc::new(Self { ingest, executor, replayer, link, http, traces, sampled, pools, registry })
+        Arc::new(Self { ingest, executor, replayer, retention, link, http, traces, sampled, pools, registry })
     }
 
     /// All of them in this format.

@@ -36,6 +36,10 @@ pub struct DatabaseSample {
     pub replays_running: i64,
     /// Jobs of these that are not sent yet.
     pub replay_jobs_waiting: i64,
+    /// Days whose results are kept, that of now among them.
+    pub days_kept: i64,
+    /// Days to come that have a partition already.
+    pub days_ahead: i64,
     /// How long the oldest transaction has been open, in seconds; 0 where there is none.
     pub oldest_transaction_seconds: f64,
     /// How far partnerships are, where that could be seen in time.
@@ -208,6 +212,12 @@ impl Writer<'_, '_> {
             "replay_jobs_waiting",
             "Jobs of the replays under way that are not sent yet",
             sample.replay_jobs_waiting,
+        )?;
+        self.gauge("result_days", "Days whose results are kept, that of now among them", sample.days_kept)?;
+        self.gauge(
+            "result_days_ahead",
+            "Days to come whose results have a partition already",
+            sample.days_ahead,
         )?;
         if let Some(freshness) = sample.freshness {
             self.gauge(

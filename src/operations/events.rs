@@ -1,5 +1,6 @@
 //! Events, and what became of them.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -57,6 +58,8 @@ pub struct EventDetail {
     pub jobs: Vec<EventJobRow>,
     /// How many more it has than are given here.
     pub jobs_left_off: i64,
+    /// When the results of its day were dropped, where they were: of its jobs only those are left that outlast that.
+    pub results_dropped_at: Option<Timestamp>,
 }
 
 /// Events, the newest first.
@@ -97,7 +100,8 @@ pub async fn event(
     let (downstream_id, traceparent) = session.show_event(event.event_no).await?;
     let jobs = session.list_event_jobs(event.event_no, jobs_max.into()).await?;
     let jobs_left_off = (i64::from(event.jobs_total) - jobs.len() as i64).max(0);
-    Ok(EventDetail { event, downstream_id, traceparent, jobs, jobs_left_off })
+    let results_dropped_at = session.job_dropped(event.event_no.into()).await?;
+    Ok(EventDetail { event, downstream_id, traceparent, jobs, jobs_left_off, results_dropped_at })
 }
 
 /// The one event of this id, and of this source where it is given.

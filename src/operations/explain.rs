@@ -113,7 +113,7 @@ pub struct HistoryRow {
     pub value: Option<StoredValue>,
     /// The idempotency key of the job, where there was one.
     pub idempotency_key: Option<String>,
-    /// The state of the job; `superseded`, `locked`, `rejected` or `ignored` where the event took no effect.
+    /// The state of the job, `dropped` where its result is not kept any more; `superseded`, `locked`, `rejected` or `ignored` where the event took no effect.
     pub state: String,
     /// The mode when the job ran, as far as is known.
     pub mode: Option<Mode>,
@@ -484,12 +484,13 @@ fn lacks(explanation: &Explanation, reasons: &mut Vec<Reason>) {
     if reasons.len() == before {
         // A reconcile names nothing.
         let was_there = |row: &HistoryRow| {
-            row.state == "succeeded" && matches!(row.said.as_deref(), Some("set" | "added" | "changed"))
+            matches!(row.state.as_str(), "succeeded" | "dropped")
+                && matches!(row.said.as_deref(), Some("set" | "added" | "changed"))
         };
         let text = if explanation.history.iter().any(was_there) {
             "no upstream has it now, and nothing that is kept says how it went"
         } else {
-            "nobody has set it, neither itself nor an upstream"
+            "nobody is known to have set it, neither itself nor an upstream"
         };
         reasons.push(reason("never-there", format!("{organization} does not have it: {text}")));
     }

@@ -167,7 +167,7 @@ pub async fn jobs(store: &Store, query: &JobQuery) -> Result<Page<JobRow>, Opera
 /// One job, with what it changed and displaced.
 ///
 /// # Errors
-/// [`OperationError::UnknownJob`], or where the database cannot be read.
+/// [`OperationError::UnknownJob`], [`OperationError::DroppedJob`], or where the database cannot be read.
 pub async fn job(store: &Store, key: JobKey) -> Result<JobDetail, OperationError> {
     let session = store.session().await?;
     let JobKey { cause, organization } = key;
@@ -183,7 +183,9 @@ pub async fn job(store: &Store, key: JobKey) -> Result<JobDetail, OperationError
 pub(super) async fn find(session: &Session, key: JobKey) -> Result<(JobRow, EventNo), OperationError> {
     let JobKey { cause, organization } = key;
     let filter = JobFilter { key: Some((cause, organization)), ..Default::default() };
-    let job = session.list_jobs(&filter, 1).await?.pop().ok_or(OperationError::UnknownJob(key))?;
+    let Some(job) = session.list_jobs(&filter, 1).await?.pop() else {
+        return Err(OperationError::no_job(session, key).await);
+    };
     let event = session.show_cause(cause).await?.ok_or(OperationError::UnknownJob(key))?;
     Ok((job, event))
 }

@@ -145,6 +145,17 @@ pub enum OperationError {
     /// There is no such job.
     #[error("no job {0} is known")]
     UnknownJob(JobKey),
+    /// The results of the job's day were dropped: whether it was among them is not known any more.
+    #[error(
+        "no job {job} is kept: the results of its day were dropped on {}, by their age (retention.days)",
+        .dropped_at.strftime("%Y-%m-%d")
+    )]
+    DroppedJob {
+        /// Which one.
+        job: JobKey,
+        /// When.
+        dropped_at: jiff::Timestamp,
+    },
     /// There is no such rejected message.
     #[error("no rejected message {0} is known")]
     UnknownRejected(i64),
@@ -195,6 +206,15 @@ impl OperationError {
     async fn unless_known(session: &Session, catalogue: &Catalogue) -> Result<(), Self> {
         let unknown = session.unknown_categories(catalogue).await?;
         if unknown.is_empty() { Ok(()) } else { Err(Self::CatalogueBehind(unknown)) }
+    }
+
+    /// Why there is no such job: its day was dropped, or it has never been.
+    async fn no_job(session: &Session, job: JobKey) -> Self {
+        match session.job_dropped(job.cause).await {
+            Ok(Some(dropped_at)) => Self::DroppedJob { job, dropped_at },
+            Ok(None) => Self::UnknownJob(job),
+            Err(error) => error.into(),
+        }
     }
 
     fn category_of<'c>(catalogue: &'c Catalogue, category: &str) -> Result<&'c Category, Self> {

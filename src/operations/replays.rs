@@ -124,7 +124,7 @@ impl<'a> Resolved<'a> {
     ) -> Result<Self, OperationError> {
         let keys: Vec<JobAddress> = selection.keys.iter().map(|key| (key.cause, key.organization)).collect();
         if let Some((cause, organization)) = session.unknown_jobs(&keys).await?.first().copied() {
-            return Err(OperationError::UnknownJob(JobKey { cause, organization }));
+            return Err(OperationError::no_job(session, JobKey { cause, organization }).await);
         }
         let event = match &selection.event_id {
             Some(id) => Some(events::find(session, id, selection.source.as_deref()).await?.event_no),
@@ -164,7 +164,7 @@ impl<'a> Resolved<'a> {
 /// What a selection comes to, by kind, state, error and why jobs are refused: the largest groups.
 ///
 /// # Errors
-/// [`OperationError::UnknownJob`], [`OperationError::UnknownEvent`], [`OperationError::AmbiguousEvent`],
+/// [`OperationError::UnknownJob`], [`OperationError::DroppedJob`], [`OperationError::UnknownEvent`], [`OperationError::AmbiguousEvent`],
 /// [`OperationError::UnknownOrganization`], or where the database cannot be read.
 pub async fn chosen(
     store: &Store,

@@ -84,7 +84,7 @@ pub struct RestoreEntry {
 /// What a restore of this job would do; tells at most `limit` entries. Changes nothing.
 ///
 /// # Errors
-/// [`OperationError::UnknownJob`], or where the database cannot be read.
+/// [`OperationError::UnknownJob`], [`OperationError::DroppedJob`], or where the database cannot be read.
 pub async fn preview_restore(
     store: &Store,
     catalogue: &Catalogue,
@@ -102,7 +102,7 @@ pub async fn preview_restore(
 /// most `limit` entries.
 ///
 /// # Errors
-/// [`OperationError::UnknownJob`], [`OperationError::NothingToRestore`], or where the database cannot be reached or
+/// [`OperationError::UnknownJob`], [`OperationError::DroppedJob`], [`OperationError::NothingToRestore`], or where the database cannot be reached or
 /// refuses.
 pub async fn restore(
     store: &Store,

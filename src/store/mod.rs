@@ -17,6 +17,7 @@
 //! | [`save`] | saving what was done |
 //! | [`choice`] | jobs that an operator chose: shown, discarded |
 //! | [`replay`] | jobs that are done once more |
+//! | [`retention`] | days of results: made ahead, dropped by age |
 //! | [`rejected`] | rejected messages that are taken in after all, or given up |
 //! | [`pause`] | what executors are to leave alone |
 //! | [`failure`] | what becomes of a letter whose job failed |
@@ -51,6 +52,7 @@ pub mod read;
 pub mod rejected;
 pub mod replay;
 pub mod restore;
+pub mod retention;
 mod rows;
 mod sample;
 pub mod save;

@@ -35,6 +35,8 @@ impl Session {
             oldest_pause_seconds: state.get("oldest_pause_seconds"),
             replays_running: state.get("replays_running"),
             replay_jobs_waiting: state.get("replay_jobs_waiting"),
+            days_kept: state.get("days_kept"),
+            days_ahead: state.get("days_ahead"),
             oldest_transaction_seconds: state.get("oldest_transaction_seconds"),
             freshness: None,
         })

@@ -36,14 +36,16 @@ async fn every_path_that_is_timed_on_the_big_database_is_there() {
     let address = api.platform.service.as_ref().unwrap().http_address().unwrap();
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     for path in questions::PATHS {
-        let mut path = path
+        // The jobs last: what stands in their keys is not to be replaced.
+        let mut path = path.to_string();
+        for (big, small) in THINGS {
+            path = path.replace(big, small);
+        }
+        let path = path
             .replace("{failed-job}", &failed)
             .replace("{fan-out-job}", &own)
             .replace("{middle-job}", &own)
             .replace("{displacing-job}", &displacing);
-        for (big, small) in THINGS {
-            path = path.replace(big, small);
-        }
         let answer = client.get(format!("http://{address}{path}")).bearer_auth(VIEWER).send().await.unwrap();
         let expected = if path.starts_with("/find") || path == "/login" { 303 } else { 200 };
         let status = answer.status();

@@ -129,6 +129,9 @@ async fn the_service_works_under_the_worker_and_the_schema_is_the_migrators() {
     let done = "select (select count(*) from channel_sync.event_view where state = 'done'),
                        (select count(*) from channel_sync.rejected_message_view)";
     eventually("everything is done", async || lines(&worker_client, done).await == "5 | 1\n").await;
+    // It makes days of results, which it may do by functions alone.
+    let made = "select to_regclass('channel_sync.job_day_7') is not null";
+    eventually("days are made", async || lines(&worker_client, made).await == "t\n").await;
     let who = ["--reason", "a test", "--by", "ada"];
     let with_reason = |arguments: &[&'static str]| [arguments, &who].concat();
     let replay =
@@ -177,6 +180,9 @@ async fn the_service_works_under_the_worker_and_the_schema_is_the_migrators() {
         "update channel_sync.operator_action set reason = ''",
         "delete from channel_sync.refinery_schema_history",
         "copy channel_sync.setting to program 'cat'",
+        "drop table channel_sync.job_day_7",
+        "alter table channel_sync.job detach partition channel_sync.job_day_7",
+        "select setval('channel_sync.cause_no', 1)",
     ] {
         assert_eq!(refused(&worker_client, statement).await, "42501", "{statement}");
     }
@@ -198,6 +204,10 @@ async fn the_service_works_under_the_worker_and_the_schema_is_the_migrators() {
     for name in hidden.lines() {
         let state = refused(&reader_client, &format!("select from channel_sync.{name} limit 1")).await;
         assert_eq!(state, "42501", "{name}");
+    }
+    for function in ["job_day_begin(current_date)", "job_day_make(1)", "job_day_drop(current_date, 1)"] {
+        let state = refused(&reader_client, &format!("select channel_sync.{function}")).await;
+        assert_eq!(state, "42501", "{function}");
     }
     let (code, said) = channel_sync(&url, reader, &["status"]);
     assert!(code == 1 && said.contains("deploy/postgres/roles.sql"), "{said}");
@@ -223,6 +233,14 @@ async fn what_another_role_has_made_becomes_the_migrators() {
     assert_eq!(lines(&own.client().await, foreign).await, expected);
     let (code, said) = channel_sync(own.url(), worker, &["partnerships"]);
     assert_eq!(code, 0, "{said}");
+    // The worker may make and drop days, and what it makes is the migrator's.
+    let as_worker = client(own.url(), worker).await;
+    let made = "select channel_sync.job_day_begin(current_date + 9), channel_sync.job_day_make(1)";
+    assert_eq!(lines(&as_worker, made).await.trim(), "1 | 1");
+    let dropped = "select dropped from channel_sync.job_day_drop(current_date + 19, 1)";
+    assert_eq!(lines(&as_worker, dropped).await.trim(), "0");
+    assert_eq!(lines(&own.client().await, foreign).await, expected);
+    drop(as_worker);
     drop(own);
     roles.remove().await;
 }

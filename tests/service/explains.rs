@@ -130,9 +130,9 @@ async fn what_is_missing_is_explained_by_who_removed_it() {
     assert_eq!(reasons(&steps, "pac", "mine").await, "removed: pac removed it itself, by its event 5\n");
     assert_eq!(reasons(&steps, "roof", "a").await, "removed: it went with the event 4, as pac's did\n");
     let nobody_of_pac =
-        "never-there: pac does not have it: nobody has set it, neither itself nor an upstream\n";
+        "never-there: pac does not have it: nobody is known to have set it, neither itself nor an upstream\n";
     assert_eq!(reasons(&steps, "pac", "other").await, nobody_of_pac);
-    let nobody = "never-there: helios does not have it: nobody has set it, neither itself nor an upstream\n";
+    let nobody = "never-there: helios does not have it: nobody is known to have set it, neither itself nor an upstream\n";
     assert_eq!(reasons(&steps, "helios", "other").await, nobody);
 
     // A snapshot that leaves out what was not there removed nothing of it.

@@ -21,6 +21,7 @@ mod publishing;
 mod rejections;
 mod replays;
 mod restore;
+mod retention;
 mod rules;
 mod sequences;
 mod statements;

@@ -27,7 +27,7 @@ const JOBS: &str = "select event_id, kind, organization_id, state, attempts, las
 
 impl Steps {
     /// Whatever writes the settings of this organization fails, while `work` is done, and is given up.
-    async fn failing(&self, organization: &str, work: impl AsyncFnOnce(&Self)) {
+    pub(crate) async fn failing(&self, organization: &str, work: impl AsyncFnOnce(&Self)) {
         let no = self
             .lines(&format!(
                 "select organization_no from organization where organization_id = '{organization}'"
@@ -57,13 +57,13 @@ impl Steps {
         self.client.batch_execute("drop trigger refuse on setting; drop function refuse").await.unwrap();
     }
 
-    async fn replay(&self, selection: &JobSelection) -> i64 {
+    pub(crate) async fn replay(&self, selection: &JobSelection) -> i64 {
         let replay = operations::replay(&self.store, selection, None, ANA, None).await.unwrap();
         replay.replay_no
     }
 
     /// Sends all that there is to be sent, and does it.
-    async fn finish_replays(&self) {
+    pub(crate) async fn finish_replays(&self) {
         let replayer = Replayer::new(self.store.clone());
         while replayer.step().await.unwrap().is_some() {}
         self.executor.settle().await.unwrap();
@@ -74,7 +74,7 @@ impl Steps {
         self.finish_replays().await;
     }
 
-    async fn settings(&self, organization: &str) -> String {
+    pub(crate) async fn settings(&self, organization: &str) -> String {
         let query = format!(
             "select category || ' ' || key, value, origin from setting_view
               where organization_id = '{organization}' order by 1"

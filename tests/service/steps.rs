@@ -40,7 +40,11 @@ impl Steps {
     }
 
     pub(crate) async fn with_limits(limits: BatchLimits) -> Self {
-        let database = Database::create().await;
+        Self::over(Database::create().await, limits).await
+    }
+
+    /// Over this database.
+    pub(crate) async fn over(database: Database, limits: BatchLimits) -> Self {
         let store = database.store();
         let catalogue = Arc::new(Catalogue::parse(BUILT_IN).unwrap());
         let ingest = Ingest::new(store.clone(), Arc::clone(&catalogue), Limits::default());

@@ -123,7 +123,14 @@ pub(super) async fn show(
         }
         section #jobs data-live[is_open] aria-labelledby="jobs-title" {
             h2 #jobs-title { "What became of it" }
-            @if detail.jobs.is_empty() { (empty("It has no jobs.")) } @else { (tree(&detail.jobs)) }
+            @if let Some(at) = detail.results_dropped_at {
+                p { "The results of its day were dropped " (time(at)) ", by their age. What failed is still here." }
+            }
+            @if !detail.jobs.is_empty() {
+                (tree(&detail.jobs))
+            } @else if detail.results_dropped_at.is_none() {
+                (empty("It has no jobs."))
+            }
             @if detail.jobs_left_off > 0 {
                 p {
                     "… and " (words::count(detail.jobs_left_off, "more job")) ": "

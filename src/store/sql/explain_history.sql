@@ -60,7 +60,7 @@ select n.cause_no || '-' || $1 as idempotency_key,
        e.verdict::text,
        flags.payload::text as flags,
        j.job_no,
-       j.state,
+       coalesce(j.state, dropped.state) as state,
        jsonb_strip_nulls(jsonb_build_object(
            'added', j.added, 'changed', j.changed, 'removed', j.removed, 'unchanged', j.unchanged,
            'kept_own', j.kept_own, 'declined', nullif(j.declined, 0), 'overtaken', nullif(j.overtaken, 0),
@@ -87,6 +87,13 @@ select n.cause_no || '-' || $1 as idempotency_key,
         where cause_no = n.cause_no
           and organization_no = $1
        ) j on true
+       -- An own event whose result is not kept any more.
+  left join lateral (
+       select 'dropped' as state
+         from job_day d
+        where d.day_no = greatest(job_day_no(n.cause_no), (select min(day_no) from job_day))
+          and d.dropped_at is not null
+       ) dropped on true
   left join organization u on u.organization_no = n.upstream_no
   left join value said on said.value_id = n.value_id
   left join lateral (

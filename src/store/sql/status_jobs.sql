@@ -1,9 +1,12 @@
--- Jobs by state. Of very many finished ones the number is the planner's estimate, since counting takes long.
--- Index for the failed ones: job_not_succeeded.
+-- Jobs by state, of the results that are kept. Of very many finished ones the number is the planner's estimate, since
+-- counting takes long. Index for the failed ones: job_not_succeeded.
 with known as materialized (
-     select reltuples > 2000000 as many, reltuples::bigint as jobs
-       from pg_class
-      where oid = 'channel_sync.job'::regclass
+     select coalesce(sum(greatest(reltuples, 0)), 0)::bigint as jobs
+       from pg_inherits
+       join pg_class on pg_class.oid = inhrelid
+      where inhparent = 'channel_sync.job'::regclass
+), counted as materialized (
+     select jobs > 2000000 as many, jobs from known
 ), waiting as materialized (
      select pending, retrying from waiting_job_count
 ), unsuccessful as materialized (
@@ -14,9 +17,9 @@ with known as materialized (
 )
 select waiting.pending,
        waiting.retrying,
-       greatest(0, case when known.many then known.jobs else (select count(*) from job) end
+       greatest(0, case when counted.many then counted.jobs else (select count(*) from job) end
                    - unsuccessful.failed - unsuccessful.discarded) as succeeded,
        unsuccessful.failed,
        unsuccessful.discarded,
-       known.many as succeeded_is_estimate
-  from known, waiting, unsuccessful
+       counted.many as succeeded_is_estimate
+  from counted, waiting, unsuccessful

@@ -2,8 +2,9 @@
 -- than the oldest replay ($2), in one category ($3) or in all: entries, categories (key null), everything (category
 -- null). The organization's own events that took effect; changes of an upstream, and reconciles, that changed
 -- something, the first time or when they were done once more, to the end or in parts. The number of a cause is never
--- less than that of its root event. Indexes: event_organization, job_organization, letter_organization,
--- replay_job_had_effect, change_pkey.
+-- less than that of its root event. Of what came before the end of a day whose results were dropped nobody knows any more
+-- what it touched: to an older replay it counts as everything. Indexes: event_organization, job_organization,
+-- letter_organization, replay_job_had_effect, change_pkey.
 with replay as materialized (
      select * from unnest($1::int[], $2::bigint[], $3::text[]) r (organization_no, event_no, category)
 )
@@ -68,3 +69,9 @@ select r.organization_no, c.category, entry.key, max(c.event_no)
        select null where c.beginning is not null
        ) entry (key)
  group by r.organization_no, c.category, entry.key
+union all
+select r.organization_no, null, null, dropped.next_cause_no
+  from replay r
+  join (select max(job_day_first(day_no + 1)) as next_cause_no
+          from job_day
+         where dropped_at is not null) dropped on dropped.next_cause_no > r.event_no
