@@ -126,7 +126,8 @@ impl Scene {
 impl Versions {
     /// Kills one of the two that are at work, and starts it again.
     pub(crate) async fn kill_one(&mut self) {
-        let which = if splitmix(&mut self.random) % 2 == 0 { &mut self.before } else { &mut self.after };
+        let which =
+            if splitmix(&mut self.random).is_multiple_of(2) { &mut self.before } else { &mut self.after };
         which.kill_and_start().await;
         self.kills += 1;
     }
