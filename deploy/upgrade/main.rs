@@ -44,7 +44,7 @@ mod trouble;
 mod version;
 mod views;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -59,6 +59,9 @@ struct Arguments {
     /// The earlier program.
     #[arg(long)]
     before: PathBuf,
+    /// The later program, if it is not the one that was built together with this.
+    #[arg(long)]
+    after: Option<PathBuf>,
     /// How long each phase is under load at least, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -73,8 +76,11 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let seed = arguments.seed.unwrap_or(clock);
-    println!("seed {seed}, from {}", arguments.before.display());
-    let scene = Scene::set(arguments.before, seed).await;
+    let own = std::env::current_exe().unwrap();
+    let built = own.parent().and_then(Path::parent).unwrap().join("channel-sync");
+    let (before, after) = (arguments.before, arguments.after.unwrap_or(built));
+    println!("seed {seed}, from {} to {}", before.display(), after.display());
+    let scene = Scene::set(&before, &after, seed).await;
     let sound = story::tell(scene, Duration::from_secs(arguments.seconds)).await;
     println!(
         "seed {seed}: {} in {} s",

@@ -49,10 +49,8 @@ pub(crate) struct Versions {
 
 impl Scene {
     /// Servers on which nothing is migrated and nothing runs.
-    pub(crate) async fn set(before: PathBuf, seed: u64) -> Self {
+    pub(crate) async fn set(before: &Path, after: &Path, seed: u64) -> Self {
         let stage = Stage::set_unmigrated(Load::new(seed, 3, 8)).await;
-        let own = std::env::current_exe().unwrap();
-        let after = own.parent().and_then(Path::parent).unwrap().join("channel-sync");
         let folder = PathBuf::from(std::env::var("CHANNEL_SYNC_DEV").expect("run by `deploy/dev upgrade`"))
             .join("log");
         // Everything as the defaults are, but jobs that fail are given up soon.
@@ -63,8 +61,8 @@ impl Scene {
             .with("RETRY__JOB_DELAY_MS_MAX", "200");
         let version = |name, program: &Path| Version::new(name, program, &folder, &variables);
         let versions = Versions {
-            before: version("before", &before),
-            after: version("after", &after),
+            before: version("before", before),
+            after: version("after", after),
             random: seed,
             kills: 0,
         };
