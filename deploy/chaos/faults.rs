@@ -107,7 +107,7 @@ pub(crate) async fn run(fault: Fault, short: bool, kills: u32, seed: u64) -> Row
         (_, true) => fault.runs().0,
         (_, false) => fault.runs().1,
     };
-    let mut row = Row { fault: fault.name(), runs, ..Row::default() };
+    let mut row = Row { name: fault.name(), runs, ..Row::default() };
     if runs == 0 {
         "only in the full form".clone_into(&mut row.note);
         return row;

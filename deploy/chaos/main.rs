@@ -68,7 +68,7 @@ async fn main() -> ExitCode {
     let seed = arguments.seed.unwrap_or(clock);
     println!("seed {seed}");
     let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
-    let mut table = Table::default();
+    let mut table = Table::new("fault");
     for fault in Fault::ALL {
         if wanted(fault.name()) {
             table.print(faults::run(fault, arguments.short, arguments.rounds, seed).await);

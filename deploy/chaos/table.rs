@@ -1,14 +1,14 @@
-//! The printed result: a line for each fault, as soon as it is over.
+//! The printed result: a line for each fault, or for each phase of an upgrade, as soon as it is over.
 
 use std::time::Duration;
 
 use super::support::audit::Audit;
 
-/// What came of one fault.
+/// What came of one fault or phase.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
-    /// What was done.
-    pub(crate) fault: &'static str,
+    /// What was done, or went on.
+    pub(crate) name: &'static str,
     /// How often.
     pub(crate) runs: u32,
     /// What was taken in and done.
@@ -20,30 +20,36 @@ pub(crate) struct Row {
 }
 
 /// The lines so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Table {
+    title: &'static str,
     lines: usize,
     unsound: usize,
 }
 
 impl Table {
+    /// No lines yet; what they are about.
+    pub(crate) fn new(title: &'static str) -> Self {
+        Self { title, lines: 0, unsound: 0 }
+    }
+
     /// Prints a line, and what the audit found.
     pub(crate) fn print(&mut self, row: Row) {
         if self.lines == 0 {
             println!(
                 "{:<34} {:>4} {:>8} {:>8} {:>5} {:>7} {:>5} {:>5} {:>9} {:>9}",
-                "fault", "runs", "events", "jobs", "lost", "doubled", "stuck", "wrong", "median", "max"
+                self.title, "runs", "events", "jobs", "lost", "doubled", "stuck", "wrong", "median", "max"
             );
         }
         self.lines += 1;
-        let Row { fault, runs, audit, mut recoveries, note } = row;
+        let Row { name, runs, audit, mut recoveries, note } = row;
         recoveries.sort();
         let shown = |recovery: Option<&Duration>| match recovery {
             Some(recovery) => format!("{:.3} s", recovery.as_secs_f64()),
             None => "-".to_owned(),
         };
         println!(
-            "{fault:<34} {runs:>4} {:>8} {:>8} {:>5} {:>7} {:>5} {:>5} {:>9} {:>9}  {note}",
+            "{name:<34} {runs:>4} {:>8} {:>8} {:>5} {:>7} {:>5} {:>5} {:>9} {:>9}  {note}",
             audit.events,
             audit.jobs,
             audit.lost.len(),

@@ -89,6 +89,11 @@ impl Failure {
             ))
             .caused_by(error.to_string())
             .hint("run `channel-sync migrate` as the user that owns the schema, and `run` without --migrate"),
+            StoreError::ProgramTooOld { .. } => {
+                Self::new(format!("this version of channel-sync is too old for the database {url}"))
+                    .caused_by(error.to_string())
+                    .hint("install a newer channel-sync; the schema does not go back")
+            }
             error if error.sql_state() == Some("42501") => {
                 Self::new(format!("the user of the database {url} may not do this"))
                     .caused_by(error.to_string())

@@ -48,7 +48,7 @@ use clap::{Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, 
 
 use self::error::Failure;
 use self::output::Output;
-use crate::config::{Config, process_environment};
+use crate::config::{Config, LogConfig, process_environment};
 use crate::operations::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::store::Store;
 use crate::{service, telemetry, words};
@@ -289,7 +289,11 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             telemetry::init(&config.log);
             block_on(service::run(&config, migrate))?.map_err(|error| Failure::service(&config, &error))
         }
-        Command::Migrate => block_on(migrate(&config))?,
+        Command::Migrate => {
+            // Only that it waits for somebody: what it does is its output.
+            telemetry::init(&LogConfig { filter: "warn".to_owned(), ..config.log.clone() });
+            block_on(migrate(&config))?
+        }
         Command::Health(arguments) => block_on(health::health(&config, &arguments))?,
         Command::Publish(arguments) => publish::publish(&config, &arguments),
         Command::Preview(arguments) => block_on(preview::preview(&config, &arguments))?,

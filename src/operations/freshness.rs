@@ -1,7 +1,7 @@
 //! Freshness: up to which event of its upstream each partnership is in step, and what it still lacks.
 //!
 //! In step means that nothing waits that the rules would bring, and nothing has failed that was not taken in since. It is
-//! told from what waits; whether the entries really are the same says [`super::verify`].
+//! told from what waits; whether the entries really are the same says [`mod@super::verify`].
 
 use std::fmt;
 use std::str::FromStr;

@@ -4,7 +4,7 @@
 //! functions that do the jobs. Letters that follow from a job stay in memory, and are taken in their order until none
 //! is left: what they touch is loaded then, tier by tier, and what was written before stays as written.
 //!
-//! Letters that wait in the mailbox are not there, nor is a pause: see [`super::preview`].
+//! Letters that wait in the mailbox are not there, nor is a pause: see [`mod@super::preview`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

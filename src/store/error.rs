@@ -47,6 +47,19 @@ pub enum StoreError {
     /// The schema is not what this program needs.
     #[error("migrate the database: {0}")]
     Migration(String),
+    /// The schema has been contracted since: programs that are as old as this one cannot work on it any more.
+    #[error(
+        "the schema has version {schema}, this program knows version {known}; expected a program that knows version \
+         {oldest} or a later one"
+    )]
+    ProgramTooOld {
+        /// The version of the schema: the number of its last migration.
+        schema: i32,
+        /// The last migration that this program has.
+        known: i32,
+        /// The last migration that a program must have at least.
+        oldest: i32,
+    },
     /// Letters wait for categories that the catalogue does not have.
     #[error("take over the catalogue: letters wait for {}, which it does not name; expected these to be done first, with the catalogue of before", .0.join(", "))]
     Catalogue(Vec<String>),
@@ -96,6 +109,7 @@ impl StoreError {
             | Self::Untrusted { .. }
             | Self::MayNotMigrate(_)
             | Self::Migration(_)
+            | Self::ProgramTooOld { .. }
             | Self::Catalogue(_)
             | Self::Row { .. } => false,
         }
@@ -132,6 +146,7 @@ impl StoreError {
             | Self::Refused(_)
             | Self::Untrusted { .. }
             | Self::Migration(_)
+            | Self::ProgramTooOld { .. }
             | Self::Catalogue(_)
             | Self::Row { .. } => None,
         }

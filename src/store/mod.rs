@@ -7,7 +7,8 @@
 //! | module | holds |
 //! |---|---|
 //! | `dial` | connections, with TLS or without |
-//! | `pool` | sessions, transactions, migrations |
+//! | `pool` | sessions, transactions |
+//! | `schema` | migrations, and whether this program may work on what is there |
 //! | [`statements`] | the statements by name, each a file in `sql/` |
 //! | [`error`] | what can go wrong, and whether to try again |
 //! | `payload` | events and changes as they are stored |
@@ -56,6 +57,7 @@ pub mod retention;
 mod rows;
 mod sample;
 pub mod save;
+mod schema;
 pub mod statements;
 mod together;
 pub mod verify;

@@ -1,4 +1,4 @@
-//! Connections, sessions and migrations.
+//! Connections and sessions.
 //!
 //! Every session has its timeouts set, so that no statement, lock or forgotten transaction lasts for ever,
 //! and plans each statement for the parameters at hand: a plan that was made while the tables were empty
@@ -11,14 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use futures_util::StreamExt;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{IsolationLevel, Row};
 
 use super::dial::Dial;
-use super::error::{StoreError, describe};
+use super::error::StoreError;
 use super::statements::{self, Statement};
 use crate::config::DatabaseConfig;
 use crate::domain::catalogue::{Catalogue, Kind, Reach};
@@ -61,13 +59,6 @@ impl Counted {
         }
     }
 }
-
-mod embedded {
-    refinery::embed_migrations!("src/store/migrations");
-}
-
-/// The lock that one migrating process holds: "cs" and the last number of its class.
-const MIGRATION_LOCK: i64 = (25459 << 32) | 0x7fff_ffff;
 
 impl Store {
     /// Prepares a pool; connects only when a session is asked for.
@@ -155,74 +146,6 @@ impl Store {
         &self.dial
     }
 
-    /// Brings the schema up to what this program needs. One process at a time; the others wait.
-    ///
-    /// Returns the names of the migrations that were applied.
-    ///
-    /// # Errors
-    /// Where one fails, or the database was migrated by a newer program.
-    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        // A connection of its own, without the timeouts of a session: a migration may take its time.
-        let mut config = self.dial.config().clone();
-        config.options("-c search_path=channel_sync,pg_catalog -c client_min_messages=warning");
-        let (mut client, messages) = self.dial.connect(&config).await?;
-        let connection = tokio::spawn(messages.for_each(async |_| {}));
-        // Whoever may not create schemas may not even say "if not exists": so it is looked for first.
-        let prepare = format!(
-            "select pg_advisory_lock({MIGRATION_LOCK});
-             do $$ begin
-                 if to_regnamespace('channel_sync') is null then create schema channel_sync; end if;
-             end $$"
-        );
-        let report = match client.batch_execute(&prepare).await {
-            Ok(()) => {
-                let migrated = embedded::migrations::runner().run_async(&mut client).await;
-                migrated.map_err(|error| migration_failed(&error))?
-            }
-            Err(error) => return Err(migration_failed(&error)),
-        };
-        drop(client);
-        // The lock is gone with the connection.
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "close the migrating connection");
-        }
-        Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
-    }
-
-    /// Whether the schema is there, as far as this program can tell without changing anything.
-    ///
-    /// # Errors
-    /// [`StoreError::Migration`] where migrations are missing; otherwise where the database is not reached.
-    pub async fn check_schema(&self) -> Result<(), StoreError> {
-        let session = self.session().await?;
-        let table = session
-            .client
-            .query_one("select to_regclass('channel_sync.refinery_schema_history') is not null", &[])
-            .await
-            .map_err(|source| StoreError::of("find the migrations", source))?;
-        let applied: i32 = match table.get(0) {
-            false => 0,
-            true => session
-                .client
-                .query_one("select coalesce(max(version), 0) from channel_sync.refinery_schema_history", &[])
-                .await
-                .map_err(|source| StoreError::of("read the migrations", source))?
-                .get(0),
-        };
-        let needed = embedded::migrations::runner()
-            .get_migrations()
-            .iter()
-            .map(|migration| migration.version())
-            .max()
-            .unwrap_or_default();
-        if i64::from(applied) < i64::from(needed) {
-            return Err(StoreError::Migration(format!(
-                "the schema has version {applied}, this program needs {needed}; run `channel-sync migrate`"
-            )));
-        }
-        Ok(())
-    }
-
     /// Tells the views which catalogue the service runs with.
     ///
     /// # Errors
@@ -250,33 +173,6 @@ impl Store {
         transaction.execute(statements::CATEGORIES_PUT, &[&names, &kinds, &reaches]).await?;
         transaction.commit().await
     }
-}
-
-/// What it means that the schema could not be brought up to date.
-fn migration_failed(error: &(dyn std::error::Error + 'static)) -> StoreError {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(cause) = cause.downcast_ref::<tokio_postgres::Error>() {
-            if cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
-                return StoreError::MayNotMigrate(describe(cause));
-            }
-            if cause.as_db_error().is_none() {
-                return StoreError::Unreachable(describe(cause));
-            }
-        }
-        next = cause.source();
-    }
-    StoreError::Migration(chain(error))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Runs a statement, prepared once a connection.
@@ -317,6 +213,11 @@ impl Session {
         let builder = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
         let inner = self.counted.answer(failed, builder.read_only(true).start()).await?;
         Ok(Transaction { inner, counted: &self.counted })
+    }
+
+    /// For what is no statement of the service.
+    pub(super) fn client(&self) -> &tokio_postgres::Client {
+        &self.client
     }
 
     /// Runs a statement outside a transaction.

@@ -5,8 +5,8 @@ use channel_sync::flow::executor::BatchLimits;
 use serde_json::{Map, Value, json};
 
 use crate::model::{Event, Model};
+use crate::recorded::{is_taken_in, of_sequence, pretty_eq, stored_state};
 use crate::sequence::{LENGTH, sequence};
-use crate::sequences::{is_taken_in, of_sequence, pretty_eq, stored_state};
 use crate::steps::Steps;
 use crate::support::events::{edit, event, partnership, snapshot};
 use crate::support::platform::LOCK_TIMEOUT;

@@ -7,8 +7,8 @@ use channel_sync::operations::{Explanation, OperationError, explain};
 use serde_json::{Value, json};
 
 use crate::model::{Event, State};
+use crate::recorded::{of_sequence, stored_state};
 use crate::sequence::{ORGANIZATIONS, sequence};
-use crate::sequences::{of_sequence, stored_state};
 use crate::steps::Steps;
 use crate::support::events::{edit, event, invitation, partnership};
 

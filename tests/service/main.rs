@@ -6,6 +6,8 @@ mod support;
 
 #[path = "../support/model.rs"]
 mod model;
+#[path = "../support/recorded.rs"]
+mod recorded;
 #[path = "../support/sequence.rs"]
 mod sequence;
 
@@ -16,6 +18,7 @@ mod freshness;
 mod health;
 mod limits;
 mod metrics;
+mod migrations;
 mod previews;
 mod publishing;
 mod rejections;

@@ -15,8 +15,8 @@ use channel_sync::operations::{
 use serde_json::{Value, json};
 
 use crate::model::{Event, Random, State};
+use crate::recorded::{of_sequence, stored_state};
 use crate::sequence::sequence;
-use crate::sequences::{of_sequence, stored_state};
 use crate::steps::{LIMITS, Steps};
 use crate::support::events::{SOURCE, edit, event, invitation, partnership, snapshot};
 

@@ -14,8 +14,8 @@ use channel_sync::store::replay::Sent;
 use serde_json::json;
 
 use crate::model::Random;
+use crate::recorded::{WAVES, of_sequence};
 use crate::sequence::sequence;
-use crate::sequences::{WAVES, of_sequence};
 use crate::steps::{LIMITS, Steps};
 use crate::support::events::{edit, event, invitation, partnership, raw, snapshot};
 use crate::support::platform::{LOCK_TIMEOUT, RETRY};

@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use crate::model::{Event, Random};
+use crate::recorded::{WAVES, of_sequence};
 use crate::sequence::sequence;
-use crate::sequences::{WAVES, of_sequence};
 use crate::steps::{LIMITS, Steps};
 use crate::support::events::{edit, event, partnership};
 use crate::support::platform::Platform;

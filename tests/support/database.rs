@@ -9,7 +9,7 @@ use channel_sync::store::Store;
 use tokio_postgres::{Client, NoTls};
 
 /// Where the schema that the template holds is written down: another one makes another template.
-const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/migrations");
+pub const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/migrations");
 
 /// The lock under which a template is made: one test program at a time.
 const TEMPLATE_LOCK: i64 = 0x63_73_74_65_73_74;

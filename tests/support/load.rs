@@ -37,6 +37,8 @@ pub struct Load {
     pub ignored: Vec<String>,
     /// Ids of messages that are no events.
     pub bad: Vec<String>,
+    /// Events of others, published besides: whoever publishes them knows what must come of them.
+    pub others: Vec<String>,
     /// What each manager's entries are in the end; none where it was removed.
     pub values: BTreeMap<Place, Option<u64>>,
     last: Option<Message>,
@@ -57,6 +59,7 @@ impl Load {
             partnerships: Vec::new(),
             ignored: Vec::new(),
             bad: Vec::new(),
+            others: Vec::new(),
             values: BTreeMap::new(),
             last: None,
             repeats: true,
@@ -119,7 +122,7 @@ impl Load {
 
     /// How many messages were handed out that are not repetitions.
     pub fn published(&self) -> usize {
-        self.edits.len() + self.partnerships.len() + self.ignored.len() + self.bad.len()
+        self.edits.len() + self.partnerships.len() + self.ignored.len() + self.bad.len() + self.others.len()
     }
 
     /// The next message.

@@ -55,7 +55,16 @@ pub struct Stage {
 impl Stage {
     /// A stage with the topology and the policy that are shipped, on which nothing was published yet.
     pub async fn set(load: Load) -> Self {
-        let (database, vhost) = tokio::join!(Database::create(), Vhost::create());
+        Self::over(Database::create().await, load).await
+    }
+
+    /// A stage over a database that nobody has migrated yet.
+    pub async fn set_unmigrated(load: Load) -> Self {
+        Self::over(Database::create_empty().await, load).await
+    }
+
+    async fn over(database: Database, load: Load) -> Self {
+        let vhost = Vhost::create().await;
         vhost.import(include_str!("../../deploy/rabbitmq/definitions.json")).await;
         let client = client(&database).await;
         let sender = Sender::new(vhost.url());
