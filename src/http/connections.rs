@@ -1,0 +1,280 @@
+//! Connections: so many at once and no more, and none that keeps us waiting for long.
+//!
+//! A connection waits for its client until a request is there whole, head and body, and again once the answer has been
+//! handed over. What always holds: where all places are taken, whoever has waited longest for its client makes room for
+//! the next, so that any number of connections that send nothing keeps nobody out; a connection whose request is being
+//! answered is never closed for another; each wait ends by itself ([`Timeouts`]).
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::serve::Listener;
+use axum::{BoxError, Router};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Sleep;
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+
+/// The largest head of a request, the request line and all headers together; a larger one is answered by 431.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// How often it is said that all places are taken, at most.
+const SAID_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a client is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For the head of a request, from the connection's begin or the answer before on. So a connection may lie idle for
+    /// as long: longer than a proxy leaves one, which would otherwise send into a connection that ends just then.
+    pub head: Duration,
+    /// For the whole body of a request.
+    pub body: Duration,
+    /// For the client to take anything at all of an answer.
+    pub answer: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let [head, body, answer] = [75, 60, 30].map(Duration::from_secs);
+        Self { head, body, answer }
+    }
+}
+
+/// The body of a request has not come in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the body has not come within {0:?}")]
+pub(super) struct TooSlow(Duration);
+
+/// Answers connections by a router.
+#[derive(Debug, Clone)]
+pub(super) struct Connections {
+    router: TowerToHyperService<Router>,
+    timeouts: Timeouts,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+impl Connections {
+    pub(super) fn new(router: Router, timeouts: Timeouts) -> Self {
+        Self { router: TowerToHyperService::new(router), timeouts, waiting: Arc::default() }
+    }
+
+    /// Serves at most so many connections at once, until `stop`, then those with a request in hand until it is answered.
+    pub(super) async fn serve(self, mut listener: TcpListener, connections_max: usize, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(connections_max));
+        // Dropped with this future, and all connections with it.
+        let mut tasks = JoinSet::new();
+        let mut said: Option<Instant> = None;
+        loop {
+            let (stream, _) = tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_) = tasks.join_next() => continue,
+                accepted = Listener::accept(&mut listener) => accepted,
+            };
+            if places.available_permits() == 0 {
+                self.waiting().close_first();
+                if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+                    said = Some(Instant::now());
+                    tracing::warn!(connections_max, "all HTTP connections are taken; those that wait longest for their client are closed");
+                }
+            }
+            let place = tokio::select! {
+                () = stop.cancelled() => break,
+                place = Arc::clone(&places).acquire_owned() => place,
+            };
+            let (connections, stop) = (self.clone(), stop.clone());
+            tasks.spawn(async move {
+                connections.answer(stream, &stop).await;
+                drop(place);
+            });
+        }
+        drop(listener);
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Answers the requests of one connection, until either side ends it.
+    pub(super) async fn answer(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send,
+        stop: &CancellationToken,
+    ) {
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.timeouts.answer));
+        let wait = Wait { waiting: Arc::clone(&self.waiting), turn: Arc::default(), close: CancellationToken::new() };
+        wait.begin();
+        let service = service_fn(|request: hyper::Request<Incoming>| {
+            let request = request.map(|body| uploaded(body, self.timeouts.body, &wait));
+            let (answer, wait) = (self.router.call(request), wait.clone());
+            async move {
+                let guard = AtWork(wait);
+                let answer = answer.await?;
+                Ok::<_, std::convert::Infallible>(answer.map(|body| Download { body, _at_work: guard }))
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.timeouts.head)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = wait.close.cancelled() => Ok(()),
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        wait.end();
+        // Whatever a client does, for whoever looks into that client.
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an HTTP connection ended");
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        lock(&self.waiting)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The connections that wait for their client, by the turn in which they began to.
+#[derive(Debug, Default)]
+struct Waiting {
+    turns: u64,
+    connections: BTreeMap<u64, CancellationToken>,
+}
+
+impl Waiting {
+    /// Closes the connection that has waited longest, where one waits.
+    fn close_first(&mut self) {
+        if let Some((_, close)) = self.connections.pop_first() {
+            close.cancel();
+        }
+    }
+}
+
+/// Whether one connection waits for its client.
+#[derive(Debug, Clone)]
+struct Wait {
+    waiting: Arc<Mutex<Waiting>>,
+    /// Since which turn, where it does.
+    turn: Arc<Mutex<Option<u64>>>,
+    /// Cancelled to make room for another.
+    close: CancellationToken,
+}
+
+impl Wait {
+    fn begin(&self) {
+        let (mut turn, mut waiting) = (lock(&self.turn), lock(&self.waiting));
+        if turn.is_none() {
+            waiting.turns += 1;
+            let now = waiting.turns;
+            waiting.connections.insert(now, self.close.clone());
+            *turn = Some(now);
+        }
+    }
+
+    fn end(&self) {
+        if let Some(turn) = lock(&self.turn).take() {
+            lock(&self.waiting).connections.remove(&turn);
+        }
+    }
+}
+
+/// An answer is made, or handed over. After that, the connection waits for its client again.
+#[derive(Debug)]
+struct AtWork(Wait);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.begin();
+    }
+}
+
+/// The body of a request, which must be there in time. Until it is, or nobody wants it any more, the connection waits.
+struct Upload {
+    body: Incoming,
+    timeout: Duration,
+    late: Pin<Box<Sleep>>,
+    wait: Wait,
+}
+
+/// The body of a request, as the router takes it.
+fn uploaded(body: Incoming, timeout: Duration, wait: &Wait) -> Body {
+    if body.is_end_stream() {
+        wait.end();
+        return Body::empty();
+    }
+    Body::new(Upload { body, timeout, late: Box::pin(tokio::time::sleep(timeout)), wait: wait.clone() })
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.wait.end();
+    }
+}
+
+impl hyper::body::Body for Upload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));
+        }
+        ready!(self.late.as_mut().poll(context));
+        Poll::Ready(Some(Err(TooSlow(self.timeout).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of an answer.
+struct Download {
+    body: Body,
+    _at_work: AtWork,
+}
+
+impl hyper::body::Body for Download {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
