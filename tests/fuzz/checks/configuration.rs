@@ -16,7 +16,7 @@ thread_local! {
 }
 
 /// A file; behind a NUL, variables, a line each.
-pub fn check(input: &[u8]) {
+pub(crate) fn check(input: &[u8]) {
     let Ok(input) = std::str::from_utf8(input) else { return };
     // Otherwise files would be read that somebody else has written, devices among them.
     let lower = input.to_ascii_lowercase();

@@ -19,7 +19,7 @@ const LIMITS: Limits = Limits { body_bytes_max: 8 * 1024 * 1024, depth_max: 512,
 
 /// A first line of properties, as they are stored with a rejected message; then the body. Without such a line, all of
 /// it is the body of an event in structured form.
-pub fn message(input: &[u8]) -> Message {
+pub(crate) fn message(input: &[u8]) -> Message {
     let line = input.iter().position(|&byte| byte == b'\n');
     let parted = line.and_then(|end| {
         let properties: Properties = serde_json::from_slice(&input[..end]).ok()?;
@@ -34,7 +34,7 @@ fn structured(body: &[u8]) -> Message {
     Message { body: body.to_vec(), properties: Properties { content_type, ..Properties::default() } }
 }
 
-pub fn check(input: &[u8]) {
+pub(crate) fn check(input: &[u8]) {
     let message = message(input);
     let stored = serde_json::to_string(&message.properties).unwrap();
     assert!(!stored.contains("\\u0000"), "{stored}");
@@ -104,7 +104,7 @@ fn attributes(event_type: &str, envelope: &Envelope) -> Vec<(&'static str, Strin
     let mut attributes: Vec<_> = [("specversion", "1.0"), ("type", event_type), ("id", id), ("source", source)]
         .map(|(name, value)| (name, value.to_owned()))
         .into();
-    attributes.extend(traceparent.map(|traceparent| ("traceparent", traceparent.to_string())));
+    attributes.extend(traceparent.as_ref().map(|traceparent| ("traceparent", traceparent.to_string())));
     attributes
 }
 
