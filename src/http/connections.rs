@@ -3,9 +3,12 @@
 //! A connection waits for its client until a request is there whole, head and body, and again once the answer has been
 //! handed over. What always holds: where all places are taken, whoever has waited longest for its client makes room for
 //! the next, so that any number of connections that send nothing keeps nobody out; a connection whose request is being
-//! answered is never closed for another; each wait ends by itself ([`Timeouts`]).
+//! answered is never closed for another, and no answer is cut off; each wait ends by itself ([`Timeouts`]).
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::error::Error;
+use std::iter::successors;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -16,7 +19,7 @@ use axum::serve::Listener;
 use axum::{BoxError, Router};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::{HttpService, Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -57,6 +60,13 @@ impl Default for Timeouts {
 #[error("the body has not come within {0:?}")]
 pub(super) struct TooSlow(Duration);
 
+impl TooSlow {
+    /// Where this is why a body could not be read.
+    pub(super) fn behind<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Self> {
+        successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
+    }
+}
+
 /// Answers connections by a router.
 #[derive(Debug, Clone)]
 pub(super) struct Connections {
@@ -83,16 +93,20 @@ impl Connections {
                 accepted = Listener::accept(&mut listener) => accepted,
             };
             if places.available_permits() == 0 {
-                self.waiting().close_first();
+                lock(&self.waiting).make_room();
                 if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
                     said = Some(Instant::now());
-                    tracing::warn!(connections_max, "all HTTP connections are taken; those that wait longest for their client are closed");
+                    tracing::warn!(
+                        connections_max,
+                        "all HTTP connections are taken; who waits longest for its client makes room"
+                    );
                 }
             }
             let place = tokio::select! {
                 () = stop.cancelled() => break,
                 place = Arc::clone(&places).acquire_owned() => place,
             };
+            lock(&self.waiting).wanted = false;
             let (connections, stop) = (self.clone(), stop.clone());
             tasks.spawn(async move {
                 connections.answer(stream, &stop).await;
@@ -111,15 +125,15 @@ impl Connections {
     ) {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.timeouts.answer));
-        let wait = Wait { waiting: Arc::clone(&self.waiting), turn: Arc::default(), close: CancellationToken::new() };
+        let wait = Wait::new(&self.waiting);
         wait.begin();
         let service = service_fn(|request: hyper::Request<Incoming>| {
+            wait.end();
             let request = request.map(|body| uploaded(body, self.timeouts.body, &wait));
-            let (answer, wait) = (self.router.call(request), wait.clone());
+            let (answer, at_work) = (self.router.call(request), AtWork(wait.clone()));
             async move {
-                let guard = AtWork(wait);
                 let answer = answer.await?;
-                Ok::<_, std::convert::Infallible>(answer.map(|body| Download { body, _at_work: guard }))
+                Ok::<_, Infallible>(answer.map(|body| Download { body, _at_work: at_work }))
             }
         });
         let connection = http1::Builder::new()
@@ -130,11 +144,11 @@ impl Connections {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = wait.close.cancelled() => Ok(()),
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            () = wait.close.cancelled() => match wait.is_answering() {
+                true => finish(connection).await,
+                false => Ok(()),
+            },
+            () = stop.cancelled() => finish(connection).await,
         };
         wait.end();
         // Whatever a client does, for whoever looks into that client.
@@ -142,10 +156,17 @@ impl Connections {
             tracing::debug!(%error, "an HTTP connection ended");
         }
     }
+}
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        lock(&self.waiting)
-    }
+/// Answers the request in hand, and takes no other.
+async fn finish<I, S>(mut connection: Pin<&mut http1::Connection<I, S>>) -> hyper::Result<()>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S: HttpService<Incoming, ResBody = Download>,
+    S::Error: Into<BoxError>,
+{
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -157,13 +178,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Waiting {
     turns: u64,
     connections: BTreeMap<u64, CancellationToken>,
+    /// Whether the next one that would wait is to make room in place of that.
+    wanted: bool,
 }
 
 impl Waiting {
-    /// Closes the connection that has waited longest, where one waits.
-    fn close_first(&mut self) {
-        if let Some((_, close)) = self.connections.pop_first() {
-            close.cancel();
+    /// Closes the connection that has waited longest, or else the one that waits next.
+    fn make_room(&mut self) {
+        match self.connections.pop_first() {
+            Some((_, close)) => close.cancel(),
+            None => self.wanted = true,
         }
     }
 }
@@ -172,27 +196,54 @@ impl Waiting {
 #[derive(Debug, Clone)]
 struct Wait {
     waiting: Arc<Mutex<Waiting>>,
-    /// Since which turn, where it does.
-    turn: Arc<Mutex<Option<u64>>>,
+    state: Arc<Mutex<WaitState>>,
     /// Cancelled to make room for another.
     close: CancellationToken,
 }
 
+#[derive(Debug, Default)]
+struct WaitState {
+    /// Since which turn, where it waits.
+    turn: Option<u64>,
+    /// Whether an answer is made, or the end of one may still be on its way to the client.
+    answering: bool,
+}
+
 impl Wait {
+    fn new(waiting: &Arc<Mutex<Waiting>>) -> Self {
+        Self { waiting: Arc::clone(waiting), state: Arc::default(), close: CancellationToken::new() }
+    }
+
+    /// A request is waited for, or the rest of one.
     fn begin(&self) {
-        let (mut turn, mut waiting) = (lock(&self.turn), lock(&self.waiting));
-        if turn.is_none() {
-            waiting.turns += 1;
-            let now = waiting.turns;
-            waiting.connections.insert(now, self.close.clone());
-            *turn = Some(now);
+        lock(&self.state).answering = false;
+        self.take_turn();
+    }
+
+    /// A request is there.
+    fn end(&self) {
+        let mut state = lock(&self.state);
+        state.answering = true;
+        if let Some(turn) = state.turn.take() {
+            lock(&self.waiting).connections.remove(&turn);
         }
     }
 
-    fn end(&self) {
-        if let Some(turn) = lock(&self.turn).take() {
-            lock(&self.waiting).connections.remove(&turn);
+    fn take_turn(&self) {
+        let (mut state, mut waiting) = (lock(&self.state), lock(&self.waiting));
+        if waiting.wanted {
+            waiting.wanted = false;
+            self.close.cancel();
+        } else if state.turn.is_none() {
+            waiting.turns += 1;
+            let turn = waiting.turns;
+            waiting.connections.insert(turn, self.close.clone());
+            state.turn = Some(turn);
         }
+    }
+
+    fn is_answering(&self) -> bool {
+        lock(&self.state).answering
     }
 }
 
@@ -202,25 +253,25 @@ struct AtWork(Wait);
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        self.0.begin();
+        self.0.take_turn();
     }
 }
 
-/// The body of a request, which must be there in time. Until it is, or nobody wants it any more, the connection waits.
+/// The body of a request, as the router takes it. Until it is there, or nobody wants it any more, the connection waits.
+fn uploaded(body: Incoming, timeout: Duration, wait: &Wait) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    wait.begin();
+    Body::new(Upload { body, timeout, late: Box::pin(tokio::time::sleep(timeout)), wait: wait.clone() })
+}
+
+/// The body of a request, which must be there in time.
 struct Upload {
     body: Incoming,
     timeout: Duration,
     late: Pin<Box<Sleep>>,
     wait: Wait,
-}
-
-/// The body of a request, as the router takes it.
-fn uploaded(body: Incoming, timeout: Duration, wait: &Wait) -> Body {
-    if body.is_end_stream() {
-        wait.end();
-        return Body::empty();
-    }
-    Body::new(Upload { body, timeout, late: Box::pin(tokio::time::sleep(timeout)), wait: wait.clone() })
 }
 
 impl Drop for Upload {
