@@ -19,7 +19,7 @@ use axum::serve::Listener;
 use axum::{BoxError, Router};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
-use hyper::service::{HttpService, Service, service_fn};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -126,6 +126,8 @@ impl Connections {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.timeouts.answer));
         let wait = Wait::new(&self.waiting);
+        // Dropped after the connection, whose bodies would begin to wait once more.
+        let _over = Over(wait.clone());
         wait.begin();
         let service = service_fn(|request: hyper::Request<Incoming>| {
             wait.end();
@@ -142,31 +144,28 @@ impl Connections {
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let mut connection = std::pin::pin!(connection);
+        let close = async {
+            tokio::select! {
+                () = wait.close.cancelled() => {}
+                () = stop.cancelled() => {}
+            }
+        };
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = wait.close.cancelled() => match wait.is_answering() {
-                true => finish(connection).await,
+            () = close => match wait.is_answering() {
+                true => {
+                    // What is in hand is answered, and no other request taken.
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
                 false => Ok(()),
             },
-            () = stop.cancelled() => finish(connection).await,
         };
-        wait.end();
         // Whatever a client does, for whoever looks into that client.
         if let Err(error) = ended {
             tracing::debug!(%error, "an HTTP connection ended");
         }
     }
-}
-
-/// Answers the request in hand, and takes no other.
-async fn finish<I, S>(mut connection: Pin<&mut http1::Connection<I, S>>) -> hyper::Result<()>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S: HttpService<Incoming, ResBody = Download>,
-    S::Error: Into<BoxError>,
-{
-    connection.as_mut().graceful_shutdown();
-    connection.await
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -207,6 +206,8 @@ struct WaitState {
     turn: Option<u64>,
     /// Whether an answer is made, or the end of one may still be on its way to the client.
     answering: bool,
+    /// Whether the connection has ended.
+    over: bool,
 }
 
 impl Wait {
@@ -231,10 +232,13 @@ impl Wait {
 
     fn take_turn(&self) {
         let (mut state, mut waiting) = (lock(&self.state), lock(&self.waiting));
+        if state.over || state.turn.is_some() {
+            return;
+        }
         if waiting.wanted {
             waiting.wanted = false;
             self.close.cancel();
-        } else if state.turn.is_none() {
+        } else {
             waiting.turns += 1;
             let turn = waiting.turns;
             waiting.connections.insert(turn, self.close.clone());
@@ -244,6 +248,16 @@ impl Wait {
 
     fn is_answering(&self) -> bool {
         lock(&self.state).answering
+    }
+}
+
+/// Ends a connection's waits for good.
+struct Over(Wait);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.end();
+        lock(&self.0.state).over = true;
     }
 }
 
