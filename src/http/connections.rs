@@ -81,7 +81,12 @@ impl Connections {
     }
 
     /// Serves at most so many connections at once, until `stop`, then those with a request in hand until it is answered.
-    pub(super) async fn serve(self, mut listener: TcpListener, connections_max: usize, stop: CancellationToken) {
+    pub(super) async fn serve(
+        self,
+        mut listener: TcpListener,
+        connections_max: usize,
+        stop: CancellationToken,
+    ) {
         let places = Arc::new(Semaphore::new(connections_max));
         // Dropped with this future, and all connections with it.
         let mut tasks = JoinSet::new();
@@ -118,11 +123,7 @@ impl Connections {
     }
 
     /// Answers the requests of one connection, until either side ends it.
-    pub(super) async fn answer(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Send,
-        stop: &CancellationToken,
-    ) {
+    pub(super) async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Send, stop: &CancellationToken) {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.timeouts.answer));
         let wait = Wait::new(&self.waiting);

@@ -192,7 +192,8 @@ mod tests {
     }
 
     /// Whatever somebody else may have written.
-    const HOSTILE: &str = "a\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[31m\u{9b}2J\u{7}\0\u{202e}\u{2066}\u{2028}\u{200b}ä";
+    const HOSTILE: &str =
+        "a\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[31m\u{9b}2J\u{7}\0\u{202e}\u{2066}\u{2028}\u{200b}ä";
 
     fn hostile(format: LogFormat, colours: bool) -> String {
         let buffer = Buffer::default();
@@ -209,8 +210,7 @@ mod tests {
 
     #[test]
     fn a_record_is_a_line_whatever_it_tells_of() {
-        for (format, colours) in
-            [(LogFormat::Text, false), (LogFormat::Text, true), (LogFormat::Json, false)]
+        for (format, colours) in [(LogFormat::Text, false), (LogFormat::Text, true), (LogFormat::Json, false)]
         {
             let text = hostile(format, colours);
             let line = text.strip_suffix('\n').unwrap();

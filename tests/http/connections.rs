@@ -68,7 +68,9 @@ fn statuses(answers: &str) -> Vec<u16> {
 }
 
 async fn is_live(address: SocketAddr) -> bool {
-    said(address, b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.contains("200 OK")
+    said(address, b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .await
+        .contains("200 OK")
 }
 
 #[tokio::test]
@@ -81,7 +83,8 @@ async fn connections_that_send_nothing_keep_nobody_out() {
             0 => {}
             1 => stream.write_all(b"GET / HTTP/1.1\r\nho").await.unwrap_or_default(),
             _ => {
-                let head = b"POST /api/v1/pauses HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                let head =
+                    b"POST /api/v1/pauses HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                              content-length: 1000\r\n\r\n{";
                 stream.write_all(head).await.unwrap_or_default();
             }
@@ -162,11 +165,13 @@ async fn what_is_too_much_is_refused_and_the_connection_closed() {
 async fn bodies_of_many_brackets_are_told_to_be_too_deep() {
     let (platform, address) = start().await;
     let client = reqwest::Client::new();
-    let depths = ["[".repeat(1_000_000), "{\"a\":".repeat(200_000), format!("{{\"data\":{}", "[".repeat(1_000_000))];
+    let depths =
+        ["[".repeat(1_000_000), "{\"a\":".repeat(200_000), format!("{{\"data\":{}", "[".repeat(1_000_000))];
     for body in depths {
         for path in ["preview", "pauses", "replays"] {
             let request = client.post(format!("http://{address}/api/v1/{path}"));
-            let answer = request.header("content-type", "application/json").body(body.clone()).send().await.unwrap();
+            let answer =
+                request.header("content-type", "application/json").body(body.clone()).send().await.unwrap();
             let status = answer.status().as_u16();
             let text = answer.text().await.unwrap();
             assert!(matches!(status, 400 | 413 | 422), "{path}: {status} {text}");
@@ -258,7 +263,8 @@ async fn a_head_or_a_body_that_does_not_come_is_not_waited_for() {
         ("/pause", "application/x-www-form-urlencoded", "That took too long"),
         ("/preview", "multipart/form-data; boundary=b", "That took too long"),
     ] {
-        let post = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\n{part}");
+        let post =
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\n{part}");
         let answer = said(address, post.as_bytes()).await;
         assert_eq!(statuses(&answer), [408], "{path}: {answer}");
         assert!(answer.contains(said_so), "{path}: {answer}");

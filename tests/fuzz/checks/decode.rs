@@ -45,7 +45,9 @@ pub(crate) fn check(input: &[u8]) {
         Ok(envelope) => accepted(&message, &envelope),
         Err(rejection) => rejected(&rejection),
     }
-    if let Ok(events) = from_utf8(&message.body).map_err(drop).and_then(|text| read_events(text).map_err(drop)) {
+    if let Ok(events) =
+        from_utf8(&message.body).map_err(drop).and_then(|text| read_events(text).map_err(drop))
+    {
         for event in events {
             published(event.text);
         }
@@ -113,9 +115,10 @@ fn binary(event_type: &str, envelope: &Envelope, data: &str) -> Message {
 
 fn attributes(event_type: &str, envelope: &Envelope) -> Vec<(&'static str, String)> {
     let Envelope { id, source, traceparent, .. } = envelope;
-    let mut attributes: Vec<_> = [("specversion", "1.0"), ("type", event_type), ("id", id), ("source", source)]
-        .map(|(name, value)| (name, value.to_owned()))
-        .into();
+    let mut attributes: Vec<_> =
+        [("specversion", "1.0"), ("type", event_type), ("id", id), ("source", source)]
+            .map(|(name, value)| (name, value.to_owned()))
+            .into();
     attributes.extend(traceparent.as_ref().map(|traceparent| ("traceparent", traceparent.to_string())));
     attributes
 }
@@ -124,11 +127,13 @@ fn attributes(event_type: &str, envelope: &Envelope) -> Vec<(&'static str, Strin
 fn both_forms(message: &Message, envelope: &Envelope) -> Option<(Message, Message)> {
     let text = from_utf8(&message.body).ok()?;
     let in_body = serde_json::from_str::<BTreeMap<String, &RawValue>>(text).ok()?;
-    let in_headers = message.properties.headers.keys().any(|name| name.to_ascii_lowercase().ends_with("specversion"));
+    let in_headers =
+        message.properties.headers.keys().any(|name| name.to_ascii_lowercase().ends_with("specversion"));
     let data = if in_headers { text } else { in_body.get("data")?.get() };
     let event_type = event_type(envelope);
     let fields = attributes(event_type, envelope).into_iter();
-    let fields: String = fields.map(|(name, value)| format!("{}:{},", quoted(name), quoted(&value))).collect();
+    let fields: String =
+        fields.map(|(name, value)| format!("{}:{},", quoted(name), quoted(&value))).collect();
     let structured = structured(format!(r#"{{{fields}"data":{data}}}"#).as_bytes());
     Some((binary(event_type, envelope, data), structured))
 }

@@ -30,7 +30,8 @@ thread_local! {
 
 fn server() -> Server {
     // Nobody listens there.
-    let urls = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"), ("AMQP_URL", "amqp://a:b@127.0.0.1:1/%2f")];
+    let urls =
+        [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"), ("AMQP_URL", "amqp://a:b@127.0.0.1:1/%2f")];
     let environment = urls.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let config = Config::load(None, environment).unwrap();
     let link = Link::new(&config.broker);
@@ -103,13 +104,16 @@ fn holds(request: &[u8], answer: &[u8]) {
     let head = from_utf8(&answer[..end]).unwrap();
     let mut lines = head.split("\r\n");
     let status_line = lines.next().unwrap();
-    let status: u16 = status_line.strip_prefix("HTTP/1.1 ").or(status_line.strip_prefix("HTTP/1.0 ")).unwrap()[..3]
-        .parse()
-        .unwrap();
+    let status: u16 =
+        status_line.strip_prefix("HTTP/1.1 ").or(status_line.strip_prefix("HTTP/1.0 ")).unwrap()[..3]
+            .parse()
+            .unwrap();
     if status == 100 {
         // The answer follows, where the rest came.
         let rest = &answer[end + 4..];
-        return if !rest.is_empty() { holds(request, rest) };
+        return if !rest.is_empty() {
+            holds(request, rest)
+        };
     }
     assert!(status < 500 || status == 503, "{head}");
     let headers: Vec<(&str, &str)> = lines.map(|line| line.split_once(": ").unwrap_or((line, ""))).collect();
