@@ -40,7 +40,7 @@ where
 {
     // The configuration is checked, so this never has to fall back.
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let writer = Lines { writer, format: config.format };
+    let writer = Lines { writer, format: config.format, colours };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer);
     match config.format {
         LogFormat::Text => Box::new(builder.finish().with(discreet())),
@@ -55,13 +55,14 @@ where
 struct Lines<M> {
     writer: M,
     format: LogFormat,
+    colours: bool,
 }
 
 impl<'writer, M: MakeWriter<'writer>> MakeWriter<'writer> for Lines<M> {
     type Writer = Line<M::Writer>;
 
     fn make_writer(&'writer self) -> Self::Writer {
-        Line { writer: self.writer.make_writer(), format: self.format }
+        Line { writer: self.writer.make_writer(), format: self.format, colours: self.colours }
     }
 }
 
@@ -69,6 +70,7 @@ impl<'writer, M: MakeWriter<'writer>> MakeWriter<'writer> for Lines<M> {
 struct Line<W> {
     writer: W,
     format: LogFormat,
+    colours: bool,
 }
 
 impl<W: Write> Write for Line<W> {
@@ -76,10 +78,10 @@ impl<W: Write> Write for Line<W> {
         let record = String::from_utf8_lossy(bytes);
         let record = record.strip_suffix('\n').unwrap_or(&record);
         let mut line = String::with_capacity(bytes.len());
-        for c in record.chars() {
+        for (at, c) in record.char_indices() {
             match self.format {
-                // The subscriber writes out those of texts, and makes colours by its own.
-                _ if c == '\u{1b}' || !controls(c) => line.push(c),
+                _ if !controls(c) => line.push(c),
+                LogFormat::Text if self.colours && is_colour(&record[at..]) => line.push(c),
                 LogFormat::Text => line.extend(c.escape_default()),
                 LogFormat::Json => write!(line, "\\u{:04x}", u32::from(c)).unwrap_or_default(),
             }
@@ -92,6 +94,13 @@ impl<W: Write> Write for Line<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
     }
+}
+
+/// Whether a text begins with what the subscriber writes for a colour, such as `ESC [ 2 m`. It leaves them in texts of
+/// fields as well: there they colour, and no more.
+fn is_colour(text: &str) -> bool {
+    let end = text.strip_prefix("\u{1b}[").map(|text| text.trim_start_matches(|c: char| c.is_ascii_digit()));
+    end.is_some_and(|end| end.starts_with('m'))
 }
 
 /// What the names of modules begin with that handle secrets and values, and are none of ours.
@@ -192,8 +201,7 @@ mod tests {
     }
 
     /// Whatever somebody else may have written.
-    const HOSTILE: &str =
-        "a\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[31m\u{9b}2J\u{7}\0\u{202e}\u{2066}\u{2028}\u{200b}ä";
+    const HOSTILE: &str = "a\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[31m\u{1b}]0;t\u{9b}2J\u{7}\0\u{202e}\u{2066}\u{2028}\u{200b}ä";
 
     fn hostile(format: LogFormat, colours: bool) -> String {
         let buffer = Buffer::default();
@@ -216,9 +224,9 @@ mod tests {
             let line = text.strip_suffix('\n').unwrap();
             assert!(!line.contains(|c| c != '\u{1b}' && controls(c)), "{line:?}");
             assert!(line.contains('ä'), "{line:?}");
-            // With colours, those of ours alone.
+            // With colours, those alone.
             assert_eq!(line.contains('\u{1b}'), colours, "{line:?}");
-            assert!(!line.contains("\u{1b}[31m\\u{9b}"), "{line:?}");
+            assert!(!line.contains("\u{1b}]"), "{line:?}");
         }
         let record: Value = serde_json::from_str(&hostile(LogFormat::Json, false)).unwrap();
         assert_eq!(record["fields"]["message"], HOSTILE);

@@ -258,8 +258,8 @@ async fn a_head_or_a_body_that_does_not_come_is_not_waited_for() {
     let (address, stop) = serve(&platform.config, Timeouts { body: SOON, ..Timeouts::default() }).await;
     let part = "content-length: 1000\r\nconnection: close\r\n\r\n{";
     for (path, content_type, said_so) in [
-        ("/api/v1/pauses", "application/json", "urn:channel-sync:problem:too-slow"),
-        ("/api/v1/preview", "application/json", "urn:channel-sync:problem:too-slow"),
+        ("/api/v1/pauses", "application/json", "urn:channel-sync:problem:body-too-slow"),
+        ("/api/v1/preview", "application/json", "urn:channel-sync:problem:body-too-slow"),
         ("/pause", "application/x-www-form-urlencoded", "That took too long"),
         ("/preview", "multipart/form-data; boundary=b", "That took too long"),
     ] {

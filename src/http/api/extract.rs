@@ -251,7 +251,7 @@ fn is_json(content_type: &str) -> bool {
 pub(super) async fn bytes(request: Request, app: &App, bytes_max: usize) -> Result<Bytes, Problem> {
     Bytes::from_request(request, app).await.map_err(|rejection| {
         if let Some(too_slow) = TooSlow::behind(&rejection) {
-            return Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", too_slow.to_string());
+            return Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", too_slow.to_string());
         }
         match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
