@@ -131,15 +131,23 @@ async fn what_is_too_much_is_refused_and_the_connection_closed() {
     let (platform, address) = start().await;
     let long = "x".repeat(2 * HEAD_BYTES_MAX);
     let many: String = (0..200).map(|number| format!("x-{number}: y\r\n")).collect();
-    for (what, bytes, status) in [
-        ("a path", format!("GET /{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"), 414),
-        ("a path without an end", format!("GET /{long}"), 431),
-        ("a header", format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {long}\r\n\r\n"), 431),
-        ("a header without an end", format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {long}"), 431),
-        ("headers", format!("GET / HTTP/1.1\r\nhost: localhost\r\n{many}\r\n"), 431),
+    // An address that came whole may be refused for itself.
+    for (what, bytes, expected) in [
+        ("a path", format!("GET /{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"), &[414, 431][..]),
+        ("a path without an end", format!("GET /{long}"), &[431]),
+        ("a header", format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {long}\r\n\r\n"), &[431]),
+        ("a header without an end", format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {long}"), &[431]),
+        ("headers", format!("GET / HTTP/1.1\r\nhost: localhost\r\n{many}\r\n"), &[431]),
     ] {
         let answer = said(address, bytes.as_bytes()).await;
-        assert_eq!(statuses(&answer), [status], "{what}: {answer:.300}");
+        let statuses = statuses(&answer);
+        // A client that goes on sending may see the end of the connection in place of the answer.
+        let refused = match statuses[..] {
+            [] => bytes.len() > HEAD_BYTES_MAX,
+            [status] => expected.contains(&status),
+            _ => false,
+        };
+        assert!(refused, "{what}: {answer:.300}");
     }
     let post = "POST /api/v1/preview HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     // Refused by what it says of itself: none of it has to come.
