@@ -1,7 +1,12 @@
 //! Every input of the corpora, by what the fuzzer checks with them (`checks/`): on the stable compiler, with
 //! no fuzzer. A package of its own has the fuzzer's targets (`Cargo.toml`, beside this file); `deploy/dev fuzz` runs
 //! them.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends where it fails, and says at what"
+)]
 
 #[path = "checks/configuration.rs"]
 mod configuration;
