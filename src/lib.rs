@@ -32,6 +32,7 @@
 //! | [`metrics`] | what the service counts and measures |
 //! | [`telemetry`] | log records, and spans for a collector |
 //! | [`tls`] | whom the servers are believed, and what an error of TLS means |
+//! | `harmless` | somebody else's text, as it can be shown |
 //! | `words` | times, values and names, as people read them |
 //!
 //! Dependencies point one way. `broker` and `store` do not know each other, `contract` knows only `domain`,
@@ -55,6 +56,7 @@ pub mod contract;
 pub mod delay;
 pub mod domain;
 pub mod flow;
+mod harmless;
 pub mod http;
 pub mod metrics;
 pub mod operations;

@@ -92,6 +92,7 @@ impl Service {
                 previews: http::Previews::default(),
                 verifications: http::Verifications::default(),
                 metrics: Arc::clone(&metrics),
+                timeouts: http::Timeouts::default(),
                 config: Arc::new(config.clone()),
                 stop: service.stop.clone(),
             };
@@ -185,7 +186,10 @@ impl Service {
         let address = listener.local_addr().with_context(|| format!("listen on {listen}"))?;
         tracing::info!(%address, "listening for HTTP");
         self.http_address = Some(address);
-        self.tasks.spawn(async move { http::serve(listener, app).await.context("serve HTTP") });
+        self.tasks.spawn(async move {
+            http::Server::new(app).serve(listener).await;
+            Ok(())
+        });
         Ok(())
     }
 }

@@ -5,42 +5,8 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+pub(crate) use crate::harmless::{harmless, lines, one_line};
 use crate::operations::{ReplayDetail, StoredValue};
-
-/// `text` with every control character written out.
-pub(crate) fn harmless(text: &str) -> String {
-    escaped(text, |_| false)
-}
-
-/// As [`harmless`], with line ends and tabs as spaces.
-pub(crate) fn one_line(text: &str) -> String {
-    harmless(&text.replace("\r\n", " ").replace(['\n', '\t'], " "))
-}
-
-/// As [`harmless`], keeping line ends and tabs.
-pub(crate) fn lines(text: &str) -> String {
-    escaped(text, |c| matches!(c, '\n' | '\t'))
-}
-
-/// `text` with every control character written out, but for those that stay.
-fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if controls(c) && !stays(c) {
-            escaped.extend(c.escape_default());
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
-}
-
-/// Control characters, those that turn the direction of the text around them, and those that nobody sees.
-fn controls(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-                       | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
 
 /// A value as the JSON text that it is.
 pub(crate) fn value(value: &StoredValue) -> String {

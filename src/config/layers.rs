@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::{access, address};
+use crate::contract::short;
+use crate::harmless::harmless;
 
 /// The built-in defaults, which are also the documentation and the schema.
 pub const BUILT_IN: &str = include_str!("../../config/channel-sync.toml");
@@ -67,11 +69,13 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, value, expected, origin } = self;
-        match (key.as_str(), value) {
-            ("", _) => write!(f, "{origin}: {expected}"),
-            (key, None) => write!(f, "{key} in {origin}: {expected}"),
-            (key, Some(value)) => write!(f, "{key} = {value} in {origin}: {expected}"),
-        }
+        let problem = match (key.as_str(), value) {
+            ("", _) => format!("{origin}: {expected}"),
+            (key, None) => format!("{key} in {origin}: {expected}"),
+            (key, Some(value)) => format!("{key} = {value} in {origin}: {expected}"),
+        };
+        // Names, and what libraries say of the text, may hold whatever the text does, of any length.
+        f.write_str(&harmless(&short(&problem)))
     }
 }
 

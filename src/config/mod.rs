@@ -192,6 +192,8 @@ pub struct HttpConfig {
     pub listen: Option<SocketAddr>,
     /// `access_tokens`: who may use HTTP, beside the health endpoints.
     pub access_tokens: AccessTokens,
+    /// `connections_max`: how many connections clients may hold at once; at least 8.
+    pub connections_max: usize,
     /// `pool_size_max`: how many connections to Postgres HTTP holds; at least 1.
     pub pool_size_max: usize,
 }
@@ -351,6 +353,7 @@ impl Reader {
             depth_max: self.integer("ingest.depth_max", 4..=64),
             entries_max: self.integer("ingest.entries_max", 1..=50_000),
         };
+        let connections_max = self.integer("http.connections_max", 8..=10_000);
         let http_pool_size_max = self.integer("http.pool_size_max", 1..=100);
         let pool_size_max = self.integer("database.pool_size_max", 3..=200);
         let database_timeout = self.seconds("database.connect_timeout_seconds", 1..=300);
@@ -432,6 +435,7 @@ impl Reader {
             http: HttpConfig {
                 listen,
                 access_tokens: access_tokens.unwrap_or_default(),
+                connections_max,
                 pool_size_max: http_pool_size_max,
             },
             metrics,

@@ -13,12 +13,14 @@
 //! | `live` | `/api/v1/overview`, and `/api/v1/live`: the same figures as server-sent events |
 //! | `metrics` | `/metrics`, and what is counted of requests |
 //! | `access` | who asks, and what they may do |
+//! | `connections` | how many there are, and how long each may keep us waiting |
 //! | `problem` | errors as problem details (RFC 9457) |
 //! | `previews`, `verifications` | what may take long: few at one time, and none for long (`turns`) |
 //! | `queue` | how the queue stands, without asking the broker each time |
 
 pub mod access;
 pub mod api;
+mod connections;
 mod health;
 mod live;
 mod metrics;
@@ -35,12 +37,15 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use self::connections::Connections;
+pub use self::connections::{HEAD_BYTES_MAX, Timeouts};
 use self::live::Live;
 pub use self::previews::{Previews, Shown};
 pub use self::queue::QueueLook;
@@ -73,6 +78,8 @@ pub struct App {
     pub verifications: Verifications,
     /// What the service counts and measures.
     pub metrics: Arc<Metrics>,
+    /// How long clients are waited for.
+    pub timeouts: Timeouts,
     /// The configuration.
     pub config: Arc<Config>,
     /// Cancelled when the service stops: what would go on without end ends then.
@@ -108,22 +115,41 @@ fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Serves until the service stops, and requests in hand for a moment longer.
-///
-/// # Errors
-/// Where the listener fails.
-pub async fn serve(listener: TcpListener, app: App) -> std::io::Result<()> {
-    let stop = app.stop.clone();
-    let live = Live::new(app.clone());
-    let router = router(app).layer(Extension(live.clone()));
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let too_late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = serving => served,
-        () = too_late => Ok(()),
-        () = live.work() => Ok(()),
+/// Answers HTTP.
+#[derive(Debug, Clone)]
+pub struct Server {
+    connections: Connections,
+    connections_max: usize,
+    live: Live,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Ready to answer.
+    pub fn new(app: App) -> Self {
+        let live = Live::new(app.clone());
+        let (timeouts, stop) = (app.timeouts, app.stop.clone());
+        let connections_max = app.config.http.connections_max;
+        let router = router(app).layer(Extension(live.clone()));
+        Self { connections: Connections::new(router, timeouts), connections_max, live, stop }
+    }
+
+    /// Serves until the service stops, and requests in hand for a moment longer.
+    pub async fn serve(self, listener: TcpListener) {
+        let Self { connections, connections_max, live, stop } = self;
+        let too_late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            () = connections.serve(listener, connections_max, stop.clone()) => {}
+            () = too_late => {}
+            () = live.work() => {}
+        }
+    }
+
+    /// Answers the requests of one connection that came by another way than a listener, in a test say.
+    pub async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Send) {
+        self.connections.answer(stream, &self.stop).await;
     }
 }

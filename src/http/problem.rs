@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::access::Denied;
 use crate::contract::short;
+use crate::harmless::harmless;
 use crate::operations::OperationError;
 use crate::store::StoreError;
 
@@ -39,8 +40,8 @@ impl Problem {
             kind: format!("urn:channel-sync:problem:{kind}"),
             title: kind.replace('-', " "),
             status: status.as_u16(),
-            // What was wrong is often quoted, and may be of any length.
-            detail: short(&detail.into()),
+            // What was wrong is often quoted, and may be of any length and hold anything.
+            detail: harmless(&short(&detail.into())),
         }
     }
 

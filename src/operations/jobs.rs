@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for JobKey {
 
 impl PartialSchema for JobKey {
     fn schema() -> RefOr<Schema> {
-        let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]+-[0-9]+$"));
+        let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,18}-[0-9]{1,9}$"));
         schema.description(Some("The idempotency key of a job")).examples(["17-3"]).into()
     }
 }

@@ -5,9 +5,11 @@
 //!
 //! What always holds: no secret and no value of a setting is written. This program's own records have none. The
 //! libraries for AMQP and Postgres, and what is below them, put frames, passwords and the parameters of statements
-//! into their records of the levels debug and trace: these are never written, whatever the filter says.
+//! into their records of the levels debug and trace: these are never written, whatever the filter says. And a record is
+//! one line that controls no terminal, whatever the texts hold that it tells of.
 
-use std::io::IsTerminal;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
@@ -18,6 +20,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::harmless::controls;
 
 /// Begins to log, once per process: a later call changes nothing.
 ///
@@ -37,6 +40,7 @@ where
 {
     // The configuration is checked, so this never has to fall back.
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let writer = Lines { writer, format: config.format, colours };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer);
     match config.format {
         LogFormat::Text => Box::new(builder.finish().with(discreet())),
@@ -45,6 +49,58 @@ where
             Box::new(builder.finish().with(discreet()))
         }
     }
+}
+
+/// Writes each record as one line.
+struct Lines<M> {
+    writer: M,
+    format: LogFormat,
+    colours: bool,
+}
+
+impl<'writer, M: MakeWriter<'writer>> MakeWriter<'writer> for Lines<M> {
+    type Writer = Line<M::Writer>;
+
+    fn make_writer(&'writer self) -> Self::Writer {
+        Line { writer: self.writer.make_writer(), format: self.format, colours: self.colours }
+    }
+}
+
+/// Takes one record, which the subscriber hands over whole.
+struct Line<W> {
+    writer: W,
+    format: LogFormat,
+    colours: bool,
+}
+
+impl<W: Write> Write for Line<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let record = String::from_utf8_lossy(bytes);
+        let record = record.strip_suffix('\n').unwrap_or(&record);
+        let mut line = String::with_capacity(bytes.len());
+        for (at, c) in record.char_indices() {
+            match self.format {
+                _ if !controls(c) => line.push(c),
+                LogFormat::Text if self.colours && is_colour(&record[at..]) => line.push(c),
+                LogFormat::Text => line.extend(c.escape_default()),
+                LogFormat::Json => write!(line, "\\u{:04x}", u32::from(c)).unwrap_or_default(),
+            }
+        }
+        line.push('\n');
+        self.writer.write_all(line.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Whether a text begins with what the subscriber writes for a colour, such as `ESC [ 2 m`. It leaves them in texts of
+/// fields as well: there they colour, and no more.
+fn is_colour(text: &str) -> bool {
+    let end = text.strip_prefix("\u{1b}[").map(|text| text.trim_start_matches(|c: char| c.is_ascii_digit()));
+    end.is_some_and(|end| end.starts_with('m'))
 }
 
 /// What the names of modules begin with that handle secrets and values, and are none of ours.
@@ -71,7 +127,6 @@ fn discreet() -> FilterFn {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     use serde_json::{Value, json};
@@ -143,6 +198,40 @@ mod tests {
         });
         let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
         assert!(!text.contains("sesame") && text.contains("a notice") && text.contains("ours"), "{text}");
+    }
+
+    /// Whatever somebody else may have written.
+    const HOSTILE: &str = "a\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[31m\u{1b}]0;t\u{9b}2J\u{7}\0\u{202e}\u{2066}\u{2028}\u{200b}ä";
+
+    fn hostile(format: LogFormat, colours: bool) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let config = LogConfig { format, filter: "info".to_owned() };
+        tracing::subscriber::with_default(subscriber(&config, colours, move || writer.clone()), || {
+            let _span = tracing::info_span!("event", event_id = HOSTILE, source = %HOSTILE).entered();
+            let error = std::io::Error::other(HOSTILE);
+            tracing::info!(text = HOSTILE, display = %HOSTILE, debug = ?HOSTILE, %error, "{HOSTILE}");
+        });
+        let bytes = buffer.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_a_line_whatever_it_tells_of() {
+        for (format, colours) in [(LogFormat::Text, false), (LogFormat::Text, true), (LogFormat::Json, false)]
+        {
+            let text = hostile(format, colours);
+            let line = text.strip_suffix('\n').unwrap();
+            assert!(!line.contains(|c| c != '\u{1b}' && controls(c)), "{line:?}");
+            assert!(line.contains('ä'), "{line:?}");
+            // With colours, those alone.
+            assert_eq!(line.contains('\u{1b}'), colours, "{line:?}");
+            assert!(!line.contains("\u{1b}]"), "{line:?}");
+        }
+        let record: Value = serde_json::from_str(&hostile(LogFormat::Json, false)).unwrap();
+        assert_eq!(record["fields"]["message"], HOSTILE);
+        assert_eq!(record["fields"]["error"], HOSTILE);
+        assert_eq!(record["spans"][0]["event_id"], HOSTILE);
     }
 
     #[test]

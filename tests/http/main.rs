@@ -8,6 +8,7 @@ mod access;
 mod api;
 mod big;
 mod changes;
+mod connections;
 mod document;
 mod hostile;
 mod pages;

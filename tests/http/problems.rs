@@ -93,6 +93,34 @@ async fn paths_methods_and_bodies_that_are_not_taken() {
 }
 
 #[tokio::test]
+async fn what_schemathesis_and_the_fuzzer_found() {
+    let api = Api::start().await;
+    let send =
+        async |path: &str, body: &str| api.send("POST", path, Some(OPERATOR), Some(body.to_owned())).await;
+    // The document says that the body may be null: that is none, and no reason is needed.
+    let cancel = send("/replays/99/cancel", "null").await;
+    assert_eq!((cancel.status.as_u16(), cancel.problem()), (404, "unknown-replay"), "{cancel:?}");
+    // And that an event is an object.
+    let document = &api.document.value;
+    let preview = &document["paths"]["/api/v1/preview"]["post"]["requestBody"]["content"];
+    for content_type in ["application/json", "application/cloudevents+json"] {
+        assert_eq!(preview[content_type]["schema"]["type"], "object", "{preview}");
+    }
+    assert_eq!(send("/preview", "null").await.status, StatusCode::BAD_REQUEST);
+    // A key that no number can be is none by the document, either.
+    let parameters = &document["paths"]["/api/v1/jobs/{idempotency_key}"]["get"]["parameters"];
+    assert_eq!(parameters[0]["schema"]["pattern"], "^[0-9]{1,18}-[0-9]{1,9}$");
+    let largest = format!("/jobs/{}-{}", "9".repeat(18), "9".repeat(9));
+    assert_eq!(api.get(&largest).await.problem(), "unknown-job");
+    // What a detail quotes cannot turn it.
+    let turned = send("/pauses", "{\"\\u202ereason\": 1}").await;
+    assert_eq!(turned.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(turned.detail().contains("`\\u{202e}reason`"), "{}", turned.detail());
+    assert_eq!(api.actions().await, "");
+    api.end().await;
+}
+
+#[tokio::test]
 async fn while_the_database_is_gone_it_is_said_when_to_ask_again() {
     let api = Api::start().await;
     let name = api.platform.database.url().rsplit('/').next().unwrap().to_owned();

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod injection;
 mod permissions;
 mod roles;
 mod secrets;

@@ -44,6 +44,7 @@ impl IntoResponses for Forbidden {
 impl IntoResponses for BodyRefused {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
+            ("408", "The body has not come in time."),
             ("413", "The body is too large."),
             ("415", "The content type is not JSON."),
             ("422", "The body is JSON, and does not say what is needed."),

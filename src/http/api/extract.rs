@@ -18,6 +18,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::http::App;
+use crate::http::connections::TooSlow;
 use crate::http::problem::Problem;
 use crate::operations::{LIMIT_DEFAULT, LIMIT_MAX, parsed};
 
@@ -220,13 +221,14 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
-/// None where there is neither a body nor a content type.
+/// None where there is neither a body nor a content type, or the body is null.
 impl<T: DeserializeOwned> OptionalFromRequest<App> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Option<Self>, Problem> {
         if request.headers().contains_key(CONTENT_TYPE) {
-            return <Self as FromRequest<App>>::from_request(request, app).await.map(Some);
+            let body = <Body<Option<T>> as FromRequest<App>>::from_request(request, app).await?;
+            return Ok(body.0.map(Self));
         }
         match bytes(request, app, super::BODY_BYTES_MAX).await? {
             bytes if bytes.is_empty() => Ok(None),
@@ -247,11 +249,16 @@ fn is_json(content_type: &str) -> bool {
 
 /// The body, where it is not too large.
 pub(super) async fn bytes(request: Request, app: &App, bytes_max: usize) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, app).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", too_large(bytes_max))
+    Bytes::from_request(request, app).await.map_err(|rejection| {
+        if let Some(too_slow) = TooSlow::behind(&rejection) {
+            return Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", too_slow.to_string());
         }
-        status => Problem::new(status, "malformed-body", rejection.body_text()),
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", too_large(bytes_max))
+            }
+            status => Problem::new(status, "malformed-body", rejection.body_text()),
+        }
     })
 }
 

@@ -45,13 +45,19 @@ struct PreviewParameters {
     request_body(
         description = "One event, or JSON Lines.",
         content(
-            (serde_json::Value = "application/cloudevents+json"),
-            (serde_json::Value = "application/json"),
+            (Object = "application/cloudevents+json"),
+            (Object = "application/json"),
             (String = "application/x-ndjson"),
         ),
     ),
     responses(
         (status = 200, description = "What they would do.", body = Preview),
+        (
+            status = 408,
+            description = "The body has not come in time.",
+            body = Problem,
+            content_type = "application/problem+json",
+        ),
         (
             status = 413,
             description = "The body is too large.",

@@ -12,6 +12,7 @@ use url::form_urlencoded;
 
 use super::refusal::Refusal;
 use crate::http::App;
+use crate::http::connections::TooSlow;
 
 /// The largest form, in bytes: a choice of some thousand jobs.
 const FORM_BYTES_MAX: usize = 256 * 1024;
@@ -154,7 +155,10 @@ impl FromRequest<App> for Form {
             let detail = format!("expected a form: {expected}");
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not a form", detail));
         }
-        let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX).await.map_err(|_| {
+        let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX).await.map_err(|error| {
+            if let Some(too_slow) = TooSlow::behind(&error) {
+                return Refusal::too_slow(too_slow);
+            }
             let detail = format!("expected a form of at most {} KiB", FORM_BYTES_MAX / 1024);
             Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large a form", detail)
         })?;

@@ -15,6 +15,7 @@ use super::fields::{Fields, Query};
 use super::layout::{Section, page};
 use super::refusal::Refusal;
 use super::visitor::Visitor;
+use crate::http::connections::TooSlow;
 use crate::http::{App, Shown};
 use crate::operations::{
     DeclinedEntry, EntryFate, EntryPreview, EntryState, EventPreview, JobPreview, PREVIEW_ENTRIES_MAX,
@@ -62,6 +63,9 @@ pub(super) async fn show(
     mut form: Multipart,
 ) -> Result<Markup, Refusal> {
     let unreadable = |error: axum::extract::multipart::MultipartError| {
+        if let Some(too_slow) = TooSlow::behind(&error) {
+            return Refusal::too_slow(too_slow);
+        }
         let status = error.status();
         let title = if status == StatusCode::PAYLOAD_TOO_LARGE {
             "That is too large"

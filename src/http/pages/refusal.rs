@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use super::components::{event_address, organization_link, text};
 use super::layout;
 use crate::http::access::Denied;
+use crate::http::connections::TooSlow;
 use crate::http::problem::Problem;
 use crate::operations::OperationError;
 
@@ -33,6 +34,11 @@ impl Refusal {
     /// There is no such page.
     pub(super) fn no_such_page() -> Self {
         Self::new(StatusCode::NOT_FOUND, "There is no such page", "The address leads nowhere.")
+    }
+
+    /// What was sent has not come in time.
+    pub(super) fn too_slow(error: &TooSlow) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "That took too long", sentence(&error.to_string()))
     }
 
     /// A viewer wants to change something.
