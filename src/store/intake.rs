@@ -1,6 +1,6 @@
 //! Taking in a batch of messages: events with a letter each, and messages that cannot be events.
 //!
-//! One transaction a batch, and one at a time in the whole database ([`Transaction::hold_intake`]): numbers are given
+//! One transaction a batch, and one at a time in the whole database (`hold_intake`): numbers are given
 //! in the order in which they are committed, and what was looked up as missing is missing still when it is added. What
 //! is taken in already is found by `(source, id)`: again with the same content it is a duplicate, with other content
 //! it is rejected. Whoever calls this acknowledges the messages after it has returned, never before.
