@@ -52,6 +52,24 @@ pub struct BatchLimits {
     pub lock_timeout: Duration,
 }
 
+impl BatchLimits {
+    /// Takes out as many shards as fill a batch. Where less than two batches are due, half of it: another executor
+    /// takes the other half, in place of looking on at the end.
+    fn choose(self, due: &mut Vec<Due>) -> Vec<Shard> {
+        let share = |all: usize, max: usize| (all / 2).clamp((max / SMALLEST_SHARE).max(1), max);
+        let letters_max = share(due.iter().map(|due| due.letters as usize).sum(), self.letters_max);
+        let writes_max = share(due.iter().map(|due| due.weight as usize).sum(), self.writes_max);
+        let (mut letters, mut weight) = (0, 0);
+        let enough = due.iter().position(|due| {
+            letters += due.letters as usize;
+            weight += due.weight as usize;
+            letters >= letters_max || weight >= writes_max
+        });
+        let chosen = enough.map_or(due.len(), |last| last + 1);
+        due.drain(..chosen).map(|due| due.shard).collect()
+    }
+}
+
 /// Works off letters.
 #[derive(Debug)]
 pub struct Executor<D> {
@@ -156,7 +174,7 @@ impl<D: Database> Executor<D> {
         let mut step = Step::default();
         // Where all that is due in some shards only waits, the next ones may hold work.
         while !due.is_empty() && !step.went_on() {
-            let claim = self.claims.claim(self.choose(&mut due));
+            let claim = self.claims.claim(self.limits.choose(&mut due));
             let shards = &*claim.shards;
             if shards.is_empty() {
                 step.saw_due = true;
@@ -317,22 +335,6 @@ impl<D: Database> Executor<D> {
                 () = stop.cancelled() => {}
             }
         }
-    }
-
-    /// Takes as many shards as fill a batch. Where less than two batches are due, half of it: another executor
-    /// takes the other half, in place of looking on at the end.
-    fn choose(&self, due: &mut Vec<Due>) -> Vec<Shard> {
-        let share = |all: usize, max: usize| (all / 2).clamp((max / SMALLEST_SHARE).max(1), max);
-        let letters_max = share(due.iter().map(|due| due.letters as usize).sum(), self.limits.letters_max);
-        let writes_max = share(due.iter().map(|due| due.weight as usize).sum(), self.limits.writes_max);
-        let (mut letters, mut weight) = (0, 0);
-        let enough = due.iter().position(|due| {
-            letters += due.letters as usize;
-            weight += due.weight as usize;
-            letters >= letters_max || weight >= writes_max
-        });
-        let chosen = enough.map_or(due.len(), |last| last + 1);
-        due.drain(..chosen).map(|due| due.shard).collect()
     }
 }
 
@@ -885,5 +887,50 @@ impl JobsDone {
         self.added += job.counts.added;
         self.changed += job.counts.changed;
         self.removed += job.counts.removed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_what_fills_it_and_half_of_what_is_less_than_two() {
+        let limits = BatchLimits {
+            letters_max: 1_000,
+            writes_max: 2_000,
+            follow_up_writes_max: 0,
+            lock_timeout: Duration::from_secs(1),
+        };
+        // (what is due in each shard: letters, entries; how many shards are taken)
+        let cases: [(&[(i64, i64)], usize); 6] = [
+            (&[(1, 1)], 1),
+            (&[(1, 1), (1, 1), (1, 1)], 3),
+            (&[(10, 1_000); 4], 2),
+            (&[(10, 500); 4], 2),
+            (&[(10, 400); 16], 5),
+            (&[(1_000, 10); 3], 1),
+        ];
+        for (all, taken) in cases {
+            let mut due: Vec<Due> = (0..)
+                .zip(all)
+                .map(|(no, (letters, weight))| Due { shard: Shard(no), letters: *letters, weight: *weight })
+                .collect();
+            let chosen = limits.choose(&mut due);
+            assert_eq!((chosen.len(), due.len()), (taken, all.len() - taken), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_worker_has_claimed_is_left_to_it_until_it_lets_go() {
+        let claims = Claims::default();
+        let first = claims.claim(vec![Shard(0), Shard(1)]);
+        let second = claims.claim(vec![Shard(1), Shard(2)]);
+        assert_eq!((&first.shards, &second.shards), (&vec![Shard(0), Shard(1)], &vec![Shard(2)]));
+        assert_eq!(claims.free(), (3..SHARDS).map(Shard).collect::<Vec<_>>());
+        drop(first);
+        assert_eq!(claims.free()[..2], [Shard(0), Shard(1)]);
+        drop(second);
+        assert_eq!(claims.free().len(), SHARDS as usize);
     }
 }

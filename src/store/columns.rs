@@ -95,3 +95,47 @@ impl<'a> DeclinedColumns<'a> {
         columns
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalogue::BUILT_IN;
+
+    #[test]
+    fn organizations_that_ask_for_the_same_keys_share_a_set() {
+        let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+        let (equipment, adders) = (catalogue.find("equipment").unwrap(), catalogue.find("adders").unwrap());
+        let address = |no, category, key: &str| (OrganizationNo(no), category, Key::from(key));
+        let mut addresses = vec![
+            address(1, equipment, "a"),
+            address(1, equipment, "b"),
+            address(2, equipment, "a"),
+            address(2, equipment, "b"),
+            address(2, adders, "a"),
+            address(3, equipment, "b"),
+        ];
+        addresses.sort();
+        let columns = KeySetColumns::of(&catalogue, &addresses);
+        let sets: Vec<Vec<&str>> = (0..3)
+            .map(|no| {
+                let of_set = columns.set_nos.iter().zip(&columns.keys).filter(|(set, _)| **set == no);
+                of_set.map(|(_, key)| *key).collect()
+            })
+            .collect();
+        let asked: Vec<(i32, &str, &[&str])> = (0..columns.organizations.len())
+            .map(|at| {
+                let set = &sets[columns.sets[at] as usize];
+                (columns.organizations[at], columns.categories[at], &**set)
+            })
+            .collect();
+        let mut expected: Vec<(i32, &str, &[&str])> = vec![
+            (1, "equipment", &["a", "b"]),
+            (2, "equipment", &["a", "b"]),
+            (2, "adders", &["a"]),
+            (3, "equipment", &["b"]),
+        ];
+        expected.sort_by_key(|(no, category, _)| (*no, catalogue.find(category)));
+        assert_eq!(asked, expected);
+        assert_eq!(columns.keys.len(), 4, "each set is sent once");
+    }
+}

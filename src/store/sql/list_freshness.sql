@@ -3,10 +3,10 @@
 -- since 1970), upstream, downstream and category; $7 at most. What waits is read from the mailbox and from the failed
 -- jobs (partnership_lag), never from those that are done. Up to which change of the upstream the partner is in step is
 -- looked up for the rows of the page alone: the last one before the first that waits, or failed. Indexes: change_category,
--- job_not_succeeded, partnership_pkey.
+-- job_not_succeeded, partnership_pkey. A partnership is one number here (pair): with two, the planner, who expects that
+-- little waits, joined by the upstream alone and compared each of its partners with each.
 with lag as materialized (
-     select upstream_no,
-            downstream_no,
+     select upstream_no::bigint << 32 | downstream_no as pair,
             category,
             sum(jobs_waiting)::bigint as jobs_waiting,
             sum(jobs_failed)::bigint as jobs_failed,
@@ -15,7 +15,7 @@ with lag as materialized (
             min(retry_at) as retry_at
        from partnership_lag
       where $1::int is null or upstream_no = $1 or downstream_no = $1
-      group by 1, 2, 3
+      group by 1, 2
 ), fresh as (
      select p.upstream_no,
             p.downstream_no,
@@ -26,22 +26,20 @@ with lag as materialized (
             l.first_change_no,
             least(l.oldest_at, r.oldest_at) as oldest_at,
             least(l.retry_at, r.retry_at) as retry_at,
-            r.upstream_no is not null as reconcile,
+            r.pair is not null as reconcile,
             coalesce((extract(epoch from least(l.oldest_at, r.oldest_at)) * 1000000)::bigint,
                      9223372036854775807) as age
        from partnership p
        join category c on c.reach = 'ongoing' and (p.mode = 'strict' or c.kind = 'collection')
        left join lag l
-         on l.upstream_no = p.upstream_no
-        and l.downstream_no = p.downstream_no
+         on l.pair = p.upstream_no::bigint << 32 | p.downstream_no
         and l.category = c.name
        left join lag r
-         on r.upstream_no = p.upstream_no
-        and r.downstream_no = p.downstream_no
+         on r.pair = p.upstream_no::bigint << 32 | p.downstream_no
         and r.category is null
       where p.mode <> 'off'
         and ($1::int is null or p.upstream_no = $1 or p.downstream_no = $1)
-        and ($2::boolean or l.upstream_no is not null or r.upstream_no is not null)
+        and ($2::boolean or l.pair is not null or r.pair is not null)
 ), page as materialized (
      select *
        from fresh
