@@ -3,43 +3,47 @@
 -- since 1970), upstream, downstream and category; $7 at most. What waits is read from the mailbox and from the failed
 -- jobs (partnership_lag), never from those that are done. Up to which change of the upstream the partner is in step is
 -- looked up for the rows of the page alone: the last one before the first that waits, or failed. Indexes: change_category,
--- job_not_succeeded, partnership_pkey. A partnership is one number here (pair): with two, the planner, who expects that
--- little waits, joined by the upstream alone and compared each of its partners with each.
-with lag as materialized (
-     select upstream_no::bigint << 32 | downstream_no as pair,
+-- job_not_succeeded, partnership_pkey. What a partnership is and what waits for it are put together by grouping: the
+-- planner, who expects that little waits, would join them by comparing each of an upstream's partners with each.
+with lag as (
+     select upstream_no, downstream_no, category, jobs_waiting, jobs_failed, first_change_no, oldest_at, retry_at
+       from partnership_lag
+      where $1::int is null or upstream_no = $1 or downstream_no = $1
+), part as (
+     select p.upstream_no, p.downstream_no, c.name as category, p.mode, 0 as jobs_waiting, 0 as jobs_failed,
+            null::bigint as first_change_no, null::timestamptz as oldest_at, null::timestamptz as retry_at,
+            false as reconcile
+       from partnership p
+       join category c on c.reach = 'ongoing' and (p.mode = 'strict' or c.kind = 'collection')
+      where p.mode <> 'off'
+        and ($1::int is null or p.upstream_no = $1 or p.downstream_no = $1)
+     union all
+     select upstream_no, downstream_no, category, null, jobs_waiting, jobs_failed, first_change_no, oldest_at, retry_at,
+            false
+       from lag
+      where category is not null
+     union all
+     select l.upstream_no, l.downstream_no, c.name, null, l.jobs_waiting, l.jobs_failed, null, l.oldest_at, l.retry_at,
+            true
+       from lag l
+      cross join category c
+      where l.category is null
+), fresh as (
+     select upstream_no,
+            downstream_no,
             category,
+            min(mode) as mode,
             sum(jobs_waiting)::bigint as jobs_waiting,
             sum(jobs_failed)::bigint as jobs_failed,
             min(first_change_no) as first_change_no,
             min(oldest_at) as oldest_at,
-            min(retry_at) as retry_at
-       from partnership_lag
-      where $1::int is null or upstream_no = $1 or downstream_no = $1
-      group by 1, 2
-), fresh as (
-     select p.upstream_no,
-            p.downstream_no,
-            p.mode,
-            c.name as category,
-            coalesce(l.jobs_waiting, 0) + coalesce(r.jobs_waiting, 0) as jobs_waiting,
-            coalesce(l.jobs_failed, 0) + coalesce(r.jobs_failed, 0) as jobs_failed,
-            l.first_change_no,
-            least(l.oldest_at, r.oldest_at) as oldest_at,
-            least(l.retry_at, r.retry_at) as retry_at,
-            r.pair is not null as reconcile,
-            coalesce((extract(epoch from least(l.oldest_at, r.oldest_at)) * 1000000)::bigint,
-                     9223372036854775807) as age
-       from partnership p
-       join category c on c.reach = 'ongoing' and (p.mode = 'strict' or c.kind = 'collection')
-       left join lag l
-         on l.pair = p.upstream_no::bigint << 32 | p.downstream_no
-        and l.category = c.name
-       left join lag r
-         on r.pair = p.upstream_no::bigint << 32 | p.downstream_no
-        and r.category is null
-      where p.mode <> 'off'
-        and ($1::int is null or p.upstream_no = $1 or p.downstream_no = $1)
-        and ($2::boolean or l.pair is not null or r.pair is not null)
+            min(retry_at) as retry_at,
+            bool_or(reconcile) as reconcile,
+            coalesce((extract(epoch from min(oldest_at)) * 1000000)::bigint, 9223372036854775807) as age
+       from part
+      group by 1, 2, 3
+     having count(mode) = 1
+        and ($2::boolean or count(*) > 1)
 ), page as materialized (
      select *
        from fresh
