@@ -1,8 +1,9 @@
 //! Explain: an answer for every setting, and the right one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
+use channel_sync::domain::partnership::Mode;
 use channel_sync::operations::{Explanation, OperationError, explain};
 use serde_json::{Value, json};
 
@@ -221,8 +222,12 @@ async fn every_setting_of_random_sequences_is_explained() {
     let steps = Steps::start().await;
     for seed in 500..504 {
         let events: Vec<Event> = sequence(seed).into_iter().map(|event| of_sequence(seed, event)).collect();
+        let mut modes = HashMap::new();
         for (place, one) in events.iter().enumerate() {
-            steps.apply([event(&format!("{seed}-e{place}"), one.message_type(), one.data())]).await;
+            let id = format!("{seed}-e{place}");
+            steps.apply([event(&id, one.message_type(), one.data())]).await;
+            // The jobs of an event run in the modes that it leaves behind.
+            modes.insert(id, stored_state(&steps.client, seed).await.partnerships);
         }
         let state = stored_state(&steps.client, seed).await;
         let addresses: BTreeSet<(String, String)> =
@@ -233,19 +238,30 @@ async fn every_setting_of_random_sequences_is_explained() {
         for organization in ORGANIZATIONS {
             let organization = format!("{seed}-{organization}");
             for (category, key) in addresses.iter().filter(|_| known.contains(&organization)) {
-                agrees(&steps, &state, &organization, category, key).await;
+                agrees(&steps, &state, &modes, &organization, category, key).await;
             }
         }
     }
     drop(steps.database);
 }
 
-/// Whether an explanation says of a setting what the state does.
-async fn agrees(steps: &Steps, state: &State, organization: &str, category: &str, key: &str) {
+/// The modes of partnerships, by upstream and downstream, after each event.
+type Modes = HashMap<String, BTreeMap<(String, String), Mode>>;
+
+/// Whether an explanation says of a setting what the state does, and of each job what the rule was.
+async fn agrees(steps: &Steps, state: &State, modes: &Modes, organization: &str, category: &str, key: &str) {
     let explanation = explained(steps, organization, category, Some(key)).await;
     let what = format!("{organization} {category} {key}: {explanation:#?}");
     let codes: Vec<&str> = explanation.reasons.iter().map(|reason| reason.code).collect();
     assert!(!codes.is_empty(), "{what}");
+    for row in explanation.history.iter().filter(|row| row.state == "succeeded") {
+        let Some(upstream) = &row.upstream_id else {
+            assert_eq!((row.kind.as_str(), row.rule.is_none()), ("own-change", true), "{what}");
+            continue;
+        };
+        let mode = modes[&row.event_id].get(&(upstream.clone(), organization.to_owned()));
+        assert_eq!(row.mode.as_ref(), mode, "{} {what}", row.event_id);
+    }
     let address = (organization.to_owned(), category.to_owned(), key.to_owned());
     match (state.settings.get(&address), &explanation.setting) {
         (Some(stored), Some(told)) => {
@@ -255,9 +271,13 @@ async fn agrees(steps: &Steps, state: &State, organization: &str, category: &str
             assert!(codes.contains(&if stored.origin == "own" { "own" } else { "synced" }), "{what}");
             // What is strict is in step, and nothing waits.
             assert!(stored.locked_by.is_none() || codes.contains(&"in-step"), "{what}");
-            if stored.origin == "own" {
-                assert!(explanation.history.iter().any(|row| Some(&row.event_id) == told.event_id.as_ref()));
-            }
+            let wrote = explanation.history.iter().find(|row| {
+                let origin = row.upstream_id.as_deref().unwrap_or("own");
+                (Some(&row.event_id), origin) == (told.event_id.as_ref(), stored.origin.as_str())
+            });
+            let rule = wrote.and_then(|row| row.rule.as_ref()).map_or("-", |rule| rule.name());
+            let expected: &[&str] = if stored.origin == "own" { &["-"] } else { &["match", "merge"] };
+            assert!(wrote.is_some() && expected.contains(&rule), "{rule} {what}");
         }
         (None, None) => {
             let is_declined = state.declined.keys().any(|(downstream, _, of, declined)| {
