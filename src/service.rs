@@ -84,18 +84,9 @@ impl Service {
         if let Some(listen) = config.http.listen {
             let database =
                 DatabaseConfig { pool_size_max: config.http.pool_size_max, ..config.database.clone() };
-            let app = App {
-                store: Store::new(&database).context("read database.url")?,
-                service_store: store.clone(),
-                link: link.state(),
-                queue: http::QueueLook::new(&config.broker, link.lookout()),
-                previews: http::Previews::default(),
-                verifications: http::Verifications::default(),
-                metrics: Arc::clone(&metrics),
-                timeouts: http::Timeouts::default(),
-                config: Arc::new(config.clone()),
-                stop: service.stop.clone(),
-            };
+            let of_http = Store::new(&database).context("read database.url")?;
+            let (of_service, counted) = (store.clone(), Arc::clone(&metrics));
+            let app = App::new(config, of_http, of_service, &link, counted, service.stop.clone());
             let (of_service, of_http) = (store.clone(), app.store.clone());
             metrics.pools.show("service", move || of_service.pool_figures());
             metrics.pools.show("http", move || of_http.pool_figures());

@@ -50,7 +50,7 @@ use self::live::Live;
 pub use self::previews::{Previews, Shown};
 pub use self::queue::QueueLook;
 pub use self::verifications::{Repaired, Verifications};
-use crate::broker::LinkState;
+use crate::broker::{Link, LinkState};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -84,6 +84,31 @@ pub struct App {
     pub config: Arc<Config>,
     /// Cancelled when the service stops: what would go on without end ends then.
     pub stop: CancellationToken,
+}
+
+impl App {
+    /// As the service has it.
+    pub fn new(
+        config: &Config,
+        store: Store,
+        service_store: Store,
+        link: &Link,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            store,
+            service_store,
+            link: link.state(),
+            queue: QueueLook::new(&config.broker, link.lookout()),
+            previews: Previews::default(),
+            verifications: Verifications::default(),
+            metrics,
+            timeouts: Timeouts::default(),
+            config: Arc::new(config.clone()),
+            stop,
+        }
+    }
 }
 
 /// The routes.

@@ -102,9 +102,9 @@ impl Transaction<'_> {
         }
         let firsts: Vec<(usize, &Envelope)> = first_of_each(incoming).collect();
         let envelopes: Vec<&Envelope> = firsts.iter().map(|(_, envelope)| *envelope).collect();
-        let values: BTreeSet<Uuid> = values(&envelopes).into_keys().collect();
+        let values: Vec<Uuid> = values(&envelopes).into_keys().collect();
         let (organizations, mut contents, known_values) =
-            together!(self.organizations(&envelopes), self.contents(&envelopes), self.known_values(values))?;
+            together!(self.organizations(&envelopes), self.contents(&envelopes), self.known_values(&values))?;
         let is_new = |(_, envelope): &&(usize, &Envelope)| !contents.contains_key(&identity(envelope));
         let new: Vec<(usize, &Envelope)> = firsts.iter().filter(is_new).copied().collect();
         let mut events = Events::new(catalogue, &organizations);
@@ -272,8 +272,7 @@ impl Transaction<'_> {
     }
 
     /// Which of these values are there.
-    async fn known_values(&self, ids: BTreeSet<Uuid>) -> Result<HashSet<Uuid>, StoreError> {
-        let ids: Vec<Uuid> = ids.into_iter().collect();
+    async fn known_values(&self, ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
         let rows = self.query_unless(ids.is_empty(), statements::VALUES_KNOWN, [&ids]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }

@@ -2,14 +2,11 @@
 //! bare connections to the real service.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use channel_sync::broker::Link;
 use channel_sync::config::Config;
-use channel_sync::http::{
-    App, BODY_BYTES_MAX, HEAD_BYTES_MAX, Previews, QueueLook, Server, Timeouts, Verifications,
-};
+use channel_sync::http::{App, BODY_BYTES_MAX, HEAD_BYTES_MAX, Server, Timeouts};
 use channel_sync::metrics::Metrics;
 use channel_sync::store::Store;
 use serde_json::json;
@@ -233,19 +230,8 @@ async fn serve(config: &Config, timeouts: Timeouts) -> (SocketAddr, Cancellation
     let address = listener.local_addr().unwrap();
     let (link, store, stop) =
         (Link::new(&config.broker), Store::new(&config.database).unwrap(), CancellationToken::new());
-    let server = Server::new(App {
-        service_store: store.clone(),
-        store,
-        link: link.state(),
-        queue: QueueLook::new(&config.broker, link.lookout()),
-        previews: Previews::default(),
-        verifications: Verifications::default(),
-        metrics: Metrics::new(1),
-        timeouts,
-        config: Arc::new(config.clone()),
-        stop: stop.clone(),
-    });
-    tokio::spawn(server.serve(listener));
+    let app = App::new(config, store.clone(), store, &link, Metrics::new(1), stop.clone());
+    tokio::spawn(Server::new(App { timeouts, ..app }).serve(listener));
     (address, stop)
 }
 

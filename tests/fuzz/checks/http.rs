@@ -3,13 +3,12 @@
 //! would ask it is answered by 503.
 
 use std::str::from_utf8;
-use std::sync::Arc;
 use std::time::Duration;
 
 use channel_sync::broker::Link;
 use channel_sync::config::Config;
 use channel_sync::contract::REASON_CHARACTERS_MAX;
-use channel_sync::http::{App, Previews, QueueLook, Server, Timeouts, Verifications};
+use channel_sync::http::{App, Server};
 use channel_sync::metrics::Metrics;
 use channel_sync::store::Store;
 use serde_json::Value;
@@ -34,20 +33,8 @@ fn server() -> Server {
         [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"), ("AMQP_URL", "amqp://a:b@127.0.0.1:1/%2f")];
     let environment = urls.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let config = Config::load(None, environment).unwrap();
-    let link = Link::new(&config.broker);
-    let store = Store::new(&config.database).unwrap();
-    Server::new(App {
-        service_store: store.clone(),
-        store,
-        link: link.state(),
-        queue: QueueLook::new(&config.broker, link.lookout()),
-        previews: Previews::default(),
-        verifications: Verifications::default(),
-        metrics: Metrics::new(1),
-        timeouts: Timeouts::default(),
-        config: Arc::new(config),
-        stop: CancellationToken::new(),
-    })
+    let (link, store) = (Link::new(&config.broker), Store::new(&config.database).unwrap());
+    Server::new(App::new(&config, store.clone(), store, &link, Metrics::new(1), CancellationToken::new()))
 }
 
 /// A request as it is written down in a corpus: lines may end in LF alone, `Host` and `Content-Length` are added where
