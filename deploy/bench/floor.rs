@@ -1,12 +1,14 @@
-//! The floor: the partners' setting rows and job rows of a workload in raw SQL, into tables with the same columns
-//! and indexes, over two connections, a request for each transaction.
+//! The floors: the partners' setting rows and job rows of a workload in raw SQL, into tables with the same columns
+//! and indexes, over two connections.
 //!
-//! It reads no message and decides nothing. Of what is kept, it writes the rows named by [`Rows`]; never a letter.
+//! They read no message and decide nothing, and never write a letter. [`Kind`] tells them apart.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use super::ground::{Ground, connect};
 use super::round::wal;
@@ -14,14 +16,36 @@ use super::workload::{CATEGORY, Happening, Workload};
 
 const CONNECTIONS: usize = 2;
 
-/// What the floor writes.
+/// What a floor writes, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rows {
-    /// The partners' settings and jobs.
-    Partners,
-    /// All that the service keeps: besides, each event with its value, what the upstream has of it, its job and the
-    /// change that goes on.
-    All,
+pub(crate) enum Kind {
+    /// The partners' settings and jobs, those of all events of a transaction at once: it is one request.
+    Sets,
+    /// The same rows, event by event: for each a prepared `insert … select` of its settings and one of its jobs, all of
+    /// a transaction under way at once.
+    Events,
+    /// All that the service keeps, in sets: besides, each event with its value, what the upstream has of it, its job
+    /// and the change that goes on.
+    AllRows,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sets => "floor in sets",
+            Self::Events => "floor event by event",
+            Self::AllRows => "floor of all rows",
+        }
+    }
+
+    /// Those of a workload.
+    pub(crate) fn of(workload: &Workload) -> &'static [Self] {
+        match workload.happening {
+            Happening::FanOut { .. } if workload.floor_batch > 1 => &[Self::Sets, Self::Events, Self::AllRows],
+            Happening::FanOut { .. } => &[Self::Sets, Self::AllRows],
+            Happening::Idle { .. } | Happening::Snapshot | Happening::Beginning { .. } => &[Self::Sets],
+        }
+    }
 }
 
 /// What was measured of the floor.
@@ -33,13 +57,13 @@ pub(crate) struct Floor {
     pub(crate) wal_bytes: i64,
 }
 
-/// Runs the floor of a workload on a fresh database. All rows are written only where events fan out.
-pub(crate) async fn run(ground: &Ground, workload: &Workload, rows: Rows) -> Floor {
+/// Runs a floor of a workload on a fresh database.
+pub(crate) async fn run(ground: &Ground, workload: &Workload, kind: Kind) -> Floor {
     let database = ground.for_floor().await;
     let client = connect(&database).await;
     set(&client, workload).await;
 
-    let transactions = transactions(workload, rows);
+    let transactions = transactions(workload, kind);
     let mut floor = Floor::default();
     let wal_before = wal(&client).await;
     let started = Instant::now();
@@ -49,6 +73,29 @@ pub(crate) async fn run(ground: &Ground, workload: &Workload, rows: Rows) -> Flo
             client.batch_execute(transaction).await.unwrap();
             floor.latencies.push(begun.elapsed());
         }
+    } else if kind == Kind::Events {
+        let other = connect(&database).await;
+        let batches: Vec<_> = batches(workload.events(), workload.floor_batch).collect();
+        let work = async |no: usize, client: &Client| {
+            let settings = client.prepare(&settings("e.no = $1", "true")).await.unwrap();
+            let jobs = client.prepare(&jobs("select $1::int, p.organization_no from floor_partner p")).await;
+            let jobs = jobs.unwrap();
+            for events in batches.iter().skip(no).step_by(CONNECTIONS) {
+                client.batch_execute("begin").await.unwrap();
+                let writes = events.clone().map(async |event| {
+                    let event = event as i32;
+                    let (of_setting, of_job): ([&(dyn ToSql + Sync); 1], [_; 1]) = ([&event], [&event as _]);
+                    let writes = tokio::join!(
+                        client.execute(&settings, &of_setting),
+                        client.execute(&jobs, &of_job)
+                    );
+                    (writes.0.unwrap(), writes.1.unwrap())
+                });
+                join_all(writes).await;
+                client.batch_execute("commit").await.unwrap();
+            }
+        };
+        tokio::join!(work(0, &client), work(1, &other));
     } else {
         let other = connect(&database).await;
         let clients = [&client, &other];
@@ -63,7 +110,7 @@ pub(crate) async fn run(ground: &Ground, workload: &Workload, rows: Rows) -> Flo
     floor.wal_bytes = wal(&client).await - wal_before;
     let count = "select (select count(*) from floor_job), (select count(*) from floor_setting)";
     let count = client.query_one(count, &[]).await.unwrap();
-    let own = if rows == Rows::All { workload.events() } else { 0 };
+    let own = if kind == Kind::AllRows { workload.events() } else { 0 };
     let expected = ((workload.jobs() + own) as i64, (workload.settings() + own) as i64);
     assert_eq!((count.get(0), count.get(1)), expected, "jobs and settings of the floor");
     floor
@@ -97,7 +144,7 @@ async fn set(client: &Client, workload: &Workload) {
 }
 
 /// The transactions, each as one request.
-fn transactions(workload: &Workload, rows: Rows) -> Vec<String> {
+fn transactions(workload: &Workload, kind: Kind) -> Vec<String> {
     let (entries, partners) = (workload.added().len(), workload.partners);
     let step = workload.floor_batch;
     match workload.happening {
@@ -107,9 +154,9 @@ fn transactions(workload: &Workload, rows: Rows) -> Vec<String> {
                     "select e.no, p.organization_no from floor_entry e cross join floor_partner p where {}",
                     within("e.no", &events)
                 );
-                let own = match rows {
-                    Rows::Partners => String::new(),
-                    Rows::All => own_rows(&events),
+                let own = match kind {
+                    Kind::Sets | Kind::Events => String::new(),
+                    Kind::AllRows => own_rows(&events),
                 };
                 transaction(&own, &events, &(1..=partners), &jobs)
             })
@@ -162,17 +209,25 @@ fn transaction(
     jobs: &str,
 ) -> String {
     let (entries, partners) = (within("e.no", entries), within("p.no", partners));
+    format!("begin; {first} {}; {}; commit", settings(&entries, &partners), self::jobs(jobs))
+}
+
+/// A statement that gives these entries to these partners.
+fn settings(entries: &str, partners: &str) -> String {
     format!(
-        "begin;
-         {first}
-         insert into floor_setting (organization_no, category, key, value_id, origin_no, event_no, added_event_no)
+        "insert into floor_setting (organization_no, category, key, value_id, origin_no, event_no, added_event_no)
          select p.organization_no, '{CATEGORY}', e.key, e.value_id, 1, e.no, e.no
            from floor_partner p cross join floor_entry e
           where {partners} and {entries}
-          order by p.organization_no, e.key;
-         insert into floor_job (cause_no, organization_no, state, attempts, added)
-         select cause_no, organization_no, 'succeeded', 1, 1 from ({jobs}) j (cause_no, organization_no);
-         commit"
+          order by p.organization_no, e.key"
+    )
+}
+
+/// A statement that writes the jobs that a query names.
+fn jobs(jobs: &str) -> String {
+    format!(
+        "insert into floor_job (cause_no, organization_no, state, attempts, added)
+         select cause_no, organization_no, 'succeeded', 1, 1 from ({jobs}) j (cause_no, organization_no)"
     )
 }
 

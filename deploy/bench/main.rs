@@ -42,10 +42,10 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
-use self::floor::Rows;
+use self::floor::{Floor, Kind};
 use self::ground::Ground;
 use self::report::Figures;
-use self::workload::{Happening, Workload};
+use self::workload::Workload;
 
 /// Measures the service from RabbitMQ to Postgres, beside raw SQL that writes the same rows.
 #[derive(Debug, Parser)]
@@ -108,21 +108,20 @@ async fn measure(workload: &Workload, rounds: u32) -> Result<Figures, Vec<String
     eprintln!("{}: {}", workload.name, workload.about);
     let ground = Ground::prepare(workload).await;
     eprintln!("  prepared in {:.1} s", started.elapsed().as_secs_f64());
-    let (mut runs, mut floors, mut floors_of_all) = (Vec::new(), Vec::new(), Vec::new());
+    let mut runs = Vec::new();
+    let mut floors: Vec<(Kind, Vec<Floor>)> =
+        Kind::of(workload).iter().map(|kind| (*kind, Vec::new())).collect();
     for no in 1..=rounds {
         let run = round::run(&ground, workload).await?;
-        let floor = floor::run(&ground, workload, Rows::Partners).await;
-        let service = told(workload, run.elapsed, &run.latencies);
-        eprintln!("  round {no}: {service}; floor {}", told(workload, floor.elapsed, &floor.latencies));
-        if let Happening::FanOut { .. } = workload.happening {
-            let floor = floor::run(&ground, workload, Rows::All).await;
-            eprintln!("    floor of all rows {}", told(workload, floor.elapsed, &floor.latencies));
-            floors_of_all.push(floor);
-        }
+        eprintln!("  round {no}: {}", told(workload, run.elapsed, &run.latencies));
         runs.push(run);
-        floors.push(floor);
+        for (kind, floors) in &mut floors {
+            let floor = floor::run(&ground, workload, *kind).await;
+            eprintln!("    {}: {}", kind.name(), told(workload, floor.elapsed, &floor.latencies));
+            floors.push(floor);
+        }
     }
-    Ok(Figures::of(workload, &runs, &floors, &floors_of_all))
+    Ok(Figures::of(workload, &runs, &floors))
 }
 
 /// A run in short.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use super::floor::Floor;
+use super::floor::{Floor, Kind};
 use super::round::Run;
 use super::usage::Processor;
 use super::workload::Workload;
@@ -42,7 +42,8 @@ struct Rates {
     floor_jobs_per_second: f64,
     floor_jobs_per_second_min: f64,
     floor_jobs_per_second_max: f64,
-    /// Of the floor that writes all that is kept; where it was measured.
+    /// Of the other floors, where they were measured.
+    floor_by_event_jobs_per_second: Option<f64>,
     floor_of_all_jobs_per_second: Option<f64>,
 }
 
@@ -56,9 +57,13 @@ struct Latency {
 
 impl Figures {
     /// Those of these runs.
-    pub(crate) fn of(workload: &Workload, runs: &[Run], floors: &[Floor], floors_of_all: &[Floor]) -> Self {
+    pub(crate) fn of(workload: &Workload, runs: &[Run], floors: &[(Kind, Vec<Floor>)]) -> Self {
         let of_runs = |figure: &dyn Fn(&Run) -> f64| median(runs.iter().map(figure).collect());
         let seconds = |elapsed: Duration| elapsed.as_secs_f64();
+        let floors_of = |kind: Kind| -> &[Floor] {
+            floors.iter().find(|(one, _)| *one == kind).map_or(&[], |(_, floors)| floors)
+        };
+        let sets = floors_of(Kind::Sets);
         let (jobs, events) = (workload.jobs(), workload.events());
         let all_latencies = |latencies: Vec<&Vec<Duration>>| {
             Latency::of(latencies.into_iter().flatten().copied().collect::<Vec<_>>())
@@ -69,7 +74,11 @@ impl Figures {
             let rates_of = |floors: &[Floor]| -> Vec<f64> {
                 floors.iter().map(|one| jobs as f64 / seconds(one.elapsed)).collect()
             };
-            let mut floor = rates_of(floors);
+            let median_of = |kind: Kind| {
+                let rates = rates_of(floors_of(kind));
+                (!rates.is_empty()).then(|| median(rates))
+            };
+            let mut floor = rates_of(sets);
             served.sort_by(f64::total_cmp);
             floor.sort_by(f64::total_cmp);
             Rates {
@@ -81,8 +90,8 @@ impl Figures {
                 floor_jobs_per_second: median(floor.clone()),
                 floor_jobs_per_second_min: floor[0],
                 floor_jobs_per_second_max: floor[floor.len() - 1],
-                floor_of_all_jobs_per_second: (!floors_of_all.is_empty())
-                    .then(|| median(rates_of(floors_of_all))),
+                floor_by_event_jobs_per_second: median_of(Kind::Events),
+                floor_of_all_jobs_per_second: median_of(Kind::AllRows),
             }
         });
         let mib = |kib: u64| kib as f64 / 1024.0;
@@ -96,7 +105,7 @@ impl Figures {
             publishing_seconds: of_runs(&|run| seconds(run.publishing)),
             rates,
             latency,
-            floor_latency: all_latencies(floors.iter().map(|floor| &floor.latencies).collect()),
+            floor_latency: all_latencies(sets.iter().map(|floor| &floor.latencies).collect()),
             peak_mib: of_runs(&|run| mib(run.memory.peak_kib)),
             idle_mib: of_runs(&|run| mib(run.idle.now_kib)),
             idle_peak_mib: of_runs(&|run| mib(run.idle.peak_kib)),
@@ -108,7 +117,7 @@ impl Figures {
             },
             wal_bytes_per_job: of_runs(&|run| run.wal_bytes as f64 / jobs as f64),
             floor_wal_bytes_per_job: median(
-                floors.iter().map(|floor| floor.wal_bytes as f64 / jobs as f64).collect(),
+                sets.iter().map(|floor| floor.wal_bytes as f64 / jobs as f64).collect(),
             ),
         }
     }
@@ -141,6 +150,7 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
         "settings/s",
         "floor jobs/s\n(min to max)",
         "of the\nfloor",
+        "event by\nevent",
         "of all\nrows",
         "s, of which\npublishing",
         "p50 / p99\nms",
@@ -150,6 +160,9 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
         "WAL bytes\na job (floor)",
     ]);
     for figures in all {
+        let part = |rates: &Rates, floor: Option<f64>| {
+            floor.map_or("-".to_owned(), |floor| format!("{:.0} %", 100.0 * rates.jobs_per_second / floor))
+        };
         let rate = |of: &dyn Fn(&Rates) -> String| figures.rates.as_ref().map_or("-".to_owned(), of);
         let latency = |latency: &Option<Latency>| {
             let shown = |latency: &Latency| format!("{:.1} / {:.1}", latency.p50_ms, latency.p99_ms);
@@ -168,11 +181,9 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
                 let (min, max) = (rates.floor_jobs_per_second_min, rates.floor_jobs_per_second_max);
                 format!("{}\n({} to {})", grouped(rates.floor_jobs_per_second), grouped(min), grouped(max))
             }),
-            rate(&|rates| format!("{:.0} %", 100.0 * rates.jobs_per_second / rates.floor_jobs_per_second)),
-            rate(&|rates| {
-                let part = |floor: f64| format!("{:.0} %", 100.0 * rates.jobs_per_second / floor);
-                rates.floor_of_all_jobs_per_second.map_or("-".to_owned(), part)
-            }),
+            rate(&|rates| part(rates, Some(rates.floor_jobs_per_second))),
+            rate(&|rates| part(rates, rates.floor_by_event_jobs_per_second)),
+            rate(&|rates| part(rates, rates.floor_of_all_jobs_per_second)),
             match figures.rates {
                 Some(_) => format!("{:.2}, {:.2}", figures.seconds, figures.publishing_seconds),
                 None => "-".to_owned(),
@@ -201,8 +212,9 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
         );
     }
     text += "Every entry is a new one: the settings of partners are inserts. Jobs are those of partners; the \
-             upstream's own, one an event, come on top. The floor writes the partners' settings and jobs alone; that of \
-             all rows also what is kept of the events themselves.\n";
+             upstream's own, one an event, come on top. The floor writes the partners' settings and jobs alone, those \
+             of many events at once where they have few partners; event by event with a statement for each; that of all \
+             rows also what is kept of the events themselves.\n";
     text
 }
 
@@ -231,6 +243,7 @@ pub(crate) fn json(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> V
     };
     let workloads = all.iter().map(|figures| {
         let rates = figures.rates.as_ref().map(|rates| {
+            let part = |floor: Option<f64>| floor.map(|floor| rates.jobs_per_second / floor);
             json!({
                 "jobs_per_second": rates.jobs_per_second,
                 "jobs_per_second_min": rates.jobs_per_second_min,
@@ -241,8 +254,10 @@ pub(crate) fn json(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> V
                 "floor_jobs_per_second_min": rates.floor_jobs_per_second_min,
                 "floor_jobs_per_second_max": rates.floor_jobs_per_second_max,
                 "of_floor": rates.jobs_per_second / rates.floor_jobs_per_second,
+                "floor_by_event_jobs_per_second": rates.floor_by_event_jobs_per_second,
+                "of_floor_by_event": part(rates.floor_by_event_jobs_per_second),
                 "floor_of_all_jobs_per_second": rates.floor_of_all_jobs_per_second,
-                "of_floor_of_all": rates.floor_of_all_jobs_per_second.map(|floor| rates.jobs_per_second / floor),
+                "of_floor_of_all": part(rates.floor_of_all_jobs_per_second),
             })
         });
         let Processor { service, postgres, rabbitmq, publisher } = figures.processor;
