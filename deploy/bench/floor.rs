@@ -41,7 +41,9 @@ impl Kind {
     /// Those of a workload.
     pub(crate) fn of(workload: &Workload) -> &'static [Self] {
         match workload.happening {
-            Happening::FanOut { .. } if workload.floor_batch > 1 => &[Self::Sets, Self::Events, Self::AllRows],
+            Happening::FanOut { .. } if workload.floor_batch > 1 => {
+                &[Self::Sets, Self::Events, Self::AllRows]
+            }
             Happening::FanOut { .. } => &[Self::Sets, Self::AllRows],
             Happening::Idle { .. } | Happening::Snapshot | Happening::Beginning { .. } => &[Self::Sets],
         }
@@ -85,10 +87,8 @@ pub(crate) async fn run(ground: &Ground, workload: &Workload, kind: Kind) -> Flo
                 let writes = events.clone().map(async |event| {
                     let event = event as i32;
                     let (of_setting, of_job): ([&(dyn ToSql + Sync); 1], [_; 1]) = ([&event], [&event as _]);
-                    let writes = tokio::join!(
-                        client.execute(&settings, &of_setting),
-                        client.execute(&jobs, &of_job)
-                    );
+                    let writes =
+                        tokio::join!(client.execute(&settings, &of_setting), client.execute(&jobs, &of_job));
                     (writes.0.unwrap(), writes.1.unwrap())
                 });
                 join_all(writes).await;

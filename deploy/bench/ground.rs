@@ -48,7 +48,7 @@ pub(crate) struct Ground {
 impl Ground {
     /// Prepares one.
     pub(crate) async fn prepare(workload: &Workload) -> Self {
-        let mut stand = Stand::on(Database::create().await, workload).await;
+        let mut stand = Stand::on(Database::create().await, workload, 1).await;
         for (messages, jobs) in workload.prelude() {
             let watch = Watch::begin(&stand.database).await;
             stand.publish(&messages).await;
@@ -130,7 +130,7 @@ pub(crate) async fn connect(database: &Database) -> Client {
 
 /// The service over a database, with a publisher.
 pub(crate) struct Stand {
-    pub(crate) process: Process,
+    processes: Vec<Process>,
     pub(crate) vhost: Vhost,
     publisher: Publisher,
     exchange: String,
@@ -138,8 +138,9 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// Starts the service, set up as the defaults are but for what the workload says, and waits until it is ready.
-    pub(crate) async fn on(database: Database, workload: &Workload) -> Self {
+    /// Starts so many processes of the service, set up as the defaults are but for what the workload says, and waits
+    /// until they are ready.
+    pub(crate) async fn on(database: Database, workload: &Workload, processes: usize) -> Self {
         let vhost = Vhost::create().await;
         vhost.import(include_str!("../rabbitmq/definitions.json")).await;
         let own = std::env::current_exe().unwrap();
@@ -151,10 +152,35 @@ impl Stand {
         let keys = keys.map(|(key, value)| (format!("CHANNEL_SYNC__{key}"), (*value).to_owned()));
         let variables: Vec<(String, String)> = urls.chain(keys).collect();
         let config = Config::load(None, variables.clone().into_iter()).unwrap().broker;
-        let mut process = Process::start(&program, &folder, &variables);
-        process.ready().await;
+        let mut processes: Vec<Process> =
+            (0..processes).map(|_| Process::start(&program, &folder, &variables)).collect();
+        for process in &mut processes {
+            process.ready().await;
+        }
         let publisher = Publisher::connect(&config).await.unwrap();
-        Self { process, vhost, publisher, exchange: format!("{}.events", config.prefix), database }
+        Self { processes, vhost, publisher, exchange: format!("{}.events", config.prefix), database }
+    }
+
+    /// The ids of the service's processes.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.processes.iter().map(Process::id).collect()
+    }
+
+    /// For how many seconds executors have held locks on shards, and how many executors there are.
+    pub(crate) async fn locked(&self) -> (f64, f64) {
+        let (mut seconds, mut executors) = (0.0, 0.0);
+        for process in &self.processes {
+            let address = process.address().expect("the service serves HTTP");
+            let metrics =
+                reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+            let figure = |name: &str| -> f64 {
+                let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+                line.and_then(|figure| figure.trim().parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+            };
+            seconds += figure("channel_sync_executor_locked_seconds_total ");
+            executors += figure("channel_sync_executor_workers ");
+        }
+        (seconds, executors)
     }
 
     /// Publishes at full speed, until the broker has confirmed everything.
@@ -168,9 +194,13 @@ impl Stand {
 
     /// Stops the service in order, and fails unless nothing is left of what was published.
     pub(crate) async fn stop(mut self) -> Database {
-        self.process.signal("TERM");
-        let status = self.process.ended().await;
-        assert!(status.success(), "the service ended with {status}\n{}", self.process.log());
+        for process in &self.processes {
+            process.signal("TERM");
+        }
+        for process in &mut self.processes {
+            let status = process.ended().await;
+            assert!(status.success(), "the service ended with {status}\n{}", process.log());
+        }
         self.publisher.close().await;
         for queue in ["channel-sync.events", "channel-sync.dead-letter"] {
             assert_eq!(self.vhost.ready(queue).await, 0, "messages left in {queue}");

@@ -45,6 +45,7 @@ use clap::builder::PossibleValuesParser;
 use self::floor::{Floor, Kind};
 use self::ground::Ground;
 use self::report::Figures;
+use self::round::Run;
 use self::workload::Workload;
 
 /// Measures the service from RabbitMQ to Postgres, beside raw SQL that writes the same rows.
@@ -63,6 +64,9 @@ struct Arguments {
     /// All workloads, also those that take minutes a round.
     #[arg(long, conflicts_with = "only")]
     all: bool,
+    /// How many processes of the service share the work; several, parted by commas, take turns.
+    #[arg(long, default_value = "1", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=8))]
+    processes: Vec<u16>,
     /// Print JSON in place of the table.
     #[arg(long)]
     json: bool,
@@ -83,8 +87,8 @@ async fn main() -> ExitCode {
     eprintln!("{servers}");
     let mut all = Vec::new();
     for workload in workload::all(arguments.scale).into_iter().filter(chosen) {
-        match measure(&workload, arguments.rounds).await {
-            Ok(figures) => all.push(figures),
+        match measure(&workload, &arguments.processes, arguments.rounds).await {
+            Ok(figures) => all.extend(figures),
             Err(wrong) => {
                 eprintln!("{}: NOT EXACT\n{}", workload.name, wrong.join("\n"));
                 return ExitCode::FAILURE;
@@ -99,29 +103,32 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs a workload and its floor in turn.
+/// Runs a workload by each of these numbers of processes, and its floors, in turn.
 ///
 /// # Errors
 /// What was missing or too much after a run.
-async fn measure(workload: &Workload, rounds: u32) -> Result<Figures, Vec<String>> {
+async fn measure(workload: &Workload, processes: &[u16], rounds: u32) -> Result<Vec<Figures>, Vec<String>> {
     let started = Instant::now();
     eprintln!("{}: {}", workload.name, workload.about);
     let ground = Ground::prepare(workload).await;
     eprintln!("  prepared in {:.1} s", started.elapsed().as_secs_f64());
-    let mut runs = Vec::new();
+    let mut runs: Vec<(u16, Vec<Run>)> = processes.iter().map(|count| (*count, Vec::new())).collect();
     let mut floors: Vec<(Kind, Vec<Floor>)> =
         Kind::of(workload).iter().map(|kind| (*kind, Vec::new())).collect();
     for no in 1..=rounds {
-        let run = round::run(&ground, workload).await?;
-        eprintln!("  round {no}: {}", told(workload, run.elapsed, &run.latencies));
-        runs.push(run);
+        for (processes, runs) in &mut runs {
+            let run = round::run(&ground, workload, usize::from(*processes)).await?;
+            let told = told(workload, run.elapsed, &run.latencies);
+            eprintln!("  round {no}, {}: {told}", report::processes(*processes));
+            runs.push(run);
+        }
         for (kind, floors) in &mut floors {
             let floor = floor::run(&ground, workload, *kind).await;
             eprintln!("    {}: {}", kind.name(), told(workload, floor.elapsed, &floor.latencies));
             floors.push(floor);
         }
     }
-    Ok(Figures::of(workload, &runs, &floors))
+    Ok(runs.iter().map(|(processes, runs)| Figures::of(workload, *processes, runs, &floors)).collect())
 }
 
 /// A run in short.

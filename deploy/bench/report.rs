@@ -14,6 +14,7 @@ use super::workload::Workload;
 #[derive(Debug)]
 pub(crate) struct Figures {
     name: &'static str,
+    processes: u16,
     about: &'static str,
     variables: &'static [(&'static str, &'static str)],
     jobs: usize,
@@ -28,6 +29,7 @@ pub(crate) struct Figures {
     idle_mib: f64,
     idle_peak_mib: f64,
     processor: Processor,
+    locked_share: f64,
     wal_bytes_per_job: f64,
     floor_wal_bytes_per_job: f64,
 }
@@ -57,7 +59,12 @@ struct Latency {
 
 impl Figures {
     /// Those of these runs.
-    pub(crate) fn of(workload: &Workload, runs: &[Run], floors: &[(Kind, Vec<Floor>)]) -> Self {
+    pub(crate) fn of(
+        workload: &Workload,
+        processes: u16,
+        runs: &[Run],
+        floors: &[(Kind, Vec<Floor>)],
+    ) -> Self {
         let of_runs = |figure: &dyn Fn(&Run) -> f64| median(runs.iter().map(figure).collect());
         let seconds = |elapsed: Duration| elapsed.as_secs_f64();
         let floors_of = |kind: Kind| -> &[Floor] {
@@ -97,6 +104,7 @@ impl Figures {
         let mib = |kib: u64| kib as f64 / 1024.0;
         Self {
             name: workload.name,
+            processes,
             about: workload.about,
             variables: workload.variables,
             jobs,
@@ -115,6 +123,7 @@ impl Figures {
                 rabbitmq: of_runs(&|run| run.processor.rabbitmq),
                 publisher: of_runs(&|run| run.processor.publisher),
             },
+            locked_share: of_runs(&|run| run.locked),
             wal_bytes_per_job: of_runs(&|run| run.wal_bytes as f64 / jobs as f64),
             floor_wal_bytes_per_job: median(
                 sets.iter().map(|floor| floor.wal_bytes as f64 / jobs as f64).collect(),
@@ -140,6 +149,11 @@ fn median(mut all: Vec<f64>) -> f64 {
     if all.len() % 2 == 1 { all[middle] } else { (all[middle - 1] + all[middle]) / 2.0 }
 }
 
+/// So many processes, in words.
+pub(crate) fn processes(count: u16) -> String {
+    if count == 1 { "1 process".to_owned() } else { format!("{count} processes") }
+}
+
 /// The table, and what is to be said about it.
 pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> String {
     let mut table = Table::new();
@@ -157,6 +171,7 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
         "floor\np50 / p99",
         "peak\nMiB",
         "CPU s: service,\nPostgres, RabbitMQ, bench",
+        "under\nlocks",
         "WAL bytes\na job (floor)",
     ]);
     for figures in all {
@@ -170,7 +185,10 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
         };
         let Processor { service, postgres, rabbitmq, publisher } = figures.processor;
         table.add_row([
-            figures.name.to_owned(),
+            match figures.processes {
+                1 => figures.name.to_owned(),
+                several => format!("{}\n{}", figures.name, processes(several)),
+            },
             rate(&|rates| {
                 let (min, max) = (rates.jobs_per_second_min, rates.jobs_per_second_max);
                 format!("{}\n({} to {})", grouped(rates.jobs_per_second), grouped(min), grouped(max))
@@ -192,6 +210,7 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
             latency(&figures.floor_latency),
             format!("{:.0}", figures.peak_mib),
             format!("{service:.2}, {postgres:.2}, {rabbitmq:.2}, {publisher:.2}"),
+            format!("{:.0} %", 100.0 * figures.locked_share),
             format!("{} ({})", grouped(figures.wal_bytes_per_job), grouped(figures.floor_wal_bytes_per_job)),
         ]);
     }
@@ -199,7 +218,9 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
         column.set_cell_alignment(CellAlignment::Right);
     }
     let mut text = format!("{table}\n\n{servers}\nMedians of {rounds} rounds, scale {scale}.\n");
-    for Figures { name, about, jobs, variables, .. } in all {
+    for Figures { name, about, jobs, variables, .. } in
+        all.iter().filter(|one| one.processes == all[0].processes)
+    {
         let keys =
             variables.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
         let keys = if keys.is_empty() { keys } else { format!("; with {keys}") };
@@ -214,7 +235,8 @@ pub(crate) fn table(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> 
     text += "Every entry is a new one: the settings of partners are inserts. Jobs are those of partners; the \
              upstream's own, one an event, come on top. The floor writes the partners' settings and jobs alone, those \
              of many events at once where they have few partners; event by event with a statement for each; that of all \
-             rows also what is kept of the events themselves.\n";
+             rows also what is kept of the events themselves. Under locks: the share of their time for which executors \
+             held shards.\n";
     text
 }
 
@@ -263,6 +285,7 @@ pub(crate) fn json(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> V
         let Processor { service, postgres, rabbitmq, publisher } = figures.processor;
         json!({
             "workload": figures.name,
+            "processes": figures.processes,
             "about": figures.about,
             "variables": figures.variables.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
             "jobs": figures.jobs,
@@ -278,6 +301,7 @@ pub(crate) fn json(servers: &str, rounds: u32, scale: f64, all: &[Figures]) -> V
             "processor_seconds": {
                 "service": service, "postgres": postgres, "rabbitmq": rabbitmq, "bench": publisher,
             },
+            "locked_share": figures.locked_share,
             "wal_bytes_per_job": figures.wal_bytes_per_job,
             "floor_wal_bytes_per_job": figures.floor_wal_bytes_per_job,
         })

@@ -28,20 +28,22 @@ pub(crate) struct Run {
     pub(crate) latencies: Vec<Duration>,
     /// What each took meanwhile.
     pub(crate) processor: Processor,
+    /// The share of their time for which executors held locks on shards.
+    pub(crate) locked: f64,
     /// How much was written to the write-ahead log.
     pub(crate) wal_bytes: i64,
-    /// The service's memory at rest before, and at the end.
+    /// The memory of a process of the service at rest before, and at the end.
     pub(crate) idle: Memory,
     pub(crate) memory: Memory,
 }
 
-/// Runs a workload on a fresh copy of its ground.
+/// Runs a workload on a fresh copy of its ground, by so many processes of the service.
 ///
 /// # Errors
 /// What was missing, too much or wrong afterwards.
-pub(crate) async fn run(ground: &Ground, workload: &Workload) -> Result<Run, Vec<String>> {
+pub(crate) async fn run(ground: &Ground, workload: &Workload, processes: usize) -> Result<Run, Vec<String>> {
     let messages = workload.messages();
-    let mut stand = Stand::on(ground.for_service().await, workload).await;
+    let mut stand = Stand::on(ground.for_service().await, workload, processes).await;
     let watch = Watch::begin(&stand.database).await;
     let (client, foreign) = (connect(&stand.database).await, connect(&stand.database).await);
     if workload.foreign_transaction {
@@ -52,9 +54,10 @@ pub(crate) async fn run(ground: &Ground, workload: &Workload) -> Result<Run, Vec
     client.batch_execute("checkpoint").await.unwrap();
     tokio::time::sleep(REST).await;
 
-    let service = stand.process.id();
-    let idle = Memory::of(service);
-    let (wal_before, processor_before) = (wal(&client).await, Processor::now(service));
+    let service = stand.ids();
+    let idle = Memory::most(&service);
+    let (locked_before, executors) = stand.locked().await;
+    let (wal_before, processor_before) = (wal(&client).await, Processor::now(&service));
     let mut run = Run { idle, ..Run::default() };
     let started = Instant::now();
     if let Happening::Idle { .. } = workload.happening {
@@ -75,9 +78,11 @@ pub(crate) async fn run(ground: &Ground, workload: &Workload) -> Result<Run, Vec
         let (publishing, done) = tokio::join!(publishing, done);
         (run.publishing, run.elapsed) = (publishing, done - started);
     }
-    run.processor = Processor::now(service).since(processor_before);
+    run.processor = Processor::now(&service).since(processor_before);
     run.wal_bytes = wal(&client).await - wal_before;
-    run.memory = Memory::of(service);
+    run.memory = Memory::most(&service);
+    let (locked, _) = stand.locked().await;
+    run.locked = (locked - locked_before) / (executors * run.elapsed.as_secs_f64());
 
     drop(foreign);
     // Until it is counted.

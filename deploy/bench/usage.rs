@@ -18,11 +18,11 @@ pub(crate) struct Processor {
 }
 
 impl Processor {
-    /// As of now, with this process of the service.
-    pub(crate) fn now(service: u32) -> Self {
+    /// As of now, with these processes of the service.
+    pub(crate) fn now(service: &[u32]) -> Self {
         let all = processes();
         Self {
-            service: family(&all, service),
+            service: service.iter().map(|process| family(&all, *process)).sum(),
             postgres: family(&all, server("postgres")),
             rabbitmq: family(&all, server("rabbitmq")),
             publisher: all.get(&std::process::id()).map_or(0.0, |own| own.seconds),
@@ -48,8 +48,14 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Of a process that runs.
-    pub(crate) fn of(process: u32) -> Self {
+    /// The most that any of these processes has, all of which run.
+    pub(crate) fn most(processes: &[u32]) -> Self {
+        let all: Vec<Self> = processes.iter().map(|process| Self::of(*process)).collect();
+        let most = |of: fn(&Self) -> u64| all.iter().map(of).max().unwrap_or_default();
+        Self { peak_kib: most(|one| one.peak_kib), now_kib: most(|one| one.now_kib) }
+    }
+
+    fn of(process: u32) -> Self {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();

@@ -164,10 +164,15 @@ impl Transaction<'_> {
     ) -> Result<Taken, StoreError> {
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
         let held: Vec<i32> = held.iter().map(|organization| organization.0).collect();
-        let mut rows =
-            self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &weight_max, &held]).await?;
+        let mut rows = self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &held]).await?;
         rows.sort_by_key(|row| -> (i64, i64, i64) {
             (row.get("position"), row.get("cause_no"), row.get("letter_no"))
+        });
+        let mut loads: HashMap<i16, Load> = HashMap::new();
+        rows.retain(|row| {
+            let kind: &str = row.get("kind");
+            let load = loads.entry(row.get("shard")).or_default();
+            load.takes(kind == JobKind::Reconcile.name(), row.get("cause_no"), row.get("weight"), weight_max)
         });
         let mut causes: BTreeMap<JobKind, BTreeSet<i64>> = BTreeMap::new();
         for row in &rows {
@@ -356,6 +361,30 @@ impl Transaction<'_> {
     }
 }
 
+/// What it takes to load the letters of a shard.
+///
+/// A heavy letter is worked off in parts, so it counts for no more than an eighth of what a batch may weigh, and leaves
+/// room for those behind it; letters of one cause share what they say; and a reconcile says nothing.
+#[derive(Debug, Default)]
+struct Load {
+    weight: i64,
+    heavy: HashSet<i64>,
+}
+
+impl Load {
+    /// Whether the next letter is taken too: always the first, and then as many as weigh `max` together.
+    fn takes(&mut self, reconcile: bool, cause: i64, weight: i64, max: i64) -> bool {
+        let taken = self.weight < max;
+        self.weight += match weight {
+            _ if reconcile => 0,
+            weight if weight <= max / 8 => weight,
+            _ if self.heavy.insert(cause) => max / 8,
+            _ => 0,
+        };
+        taken
+    }
+}
+
 fn progress(row: &Row) -> Progress {
     let member: Option<i32> = row.get("after_member_no");
     let place: (Option<&str>, Option<&str>) = (row.get("after_category"), row.get("after_key"));
@@ -443,4 +472,30 @@ fn change_work(catalogue: &Catalogue, row: &Row) -> Result<Work, String> {
     let category = category_id(catalogue, row)?;
     let change = Change { no, event, cause, organization: upstream, category, entries };
     Ok(Work::SyncChange { change: Arc::new(change), to: Recipients::One(upstream) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_as_many_letters_as_it_can_load_and_the_first_in_any_case() {
+        const RECONCILE: bool = true;
+        // (letters of a shard: whether it is a reconcile, cause, weight; how many are taken where 80 is the most)
+        let cases: [(&[(bool, i64, i64)], usize); 6] = [
+            (&[(false, 1, 10); 9], 8),
+            (&[(false, 1, 9), (false, 2, 9)], 2),
+            // Heavy ones count for ten, those of one cause together.
+            (&[(false, 1, 1_000_000), (false, 2, 1)], 2),
+            (&[(false, 1, 11); 20], 20),
+            (&[1, 2, 3, 4, 5, 6, 7, 8, 9].map(|cause| (false, cause, 11)), 8),
+            (&[(RECONCILE, 1, 1_000_000); 20], 20),
+        ];
+        for (letters, taken) in cases {
+            let mut load = Load::default();
+            let takes =
+                |(reconcile, cause, weight): &&(bool, i64, i64)| load.takes(*reconcile, *cause, *weight, 80);
+            assert_eq!(letters.iter().filter(takes).count(), taken, "{letters:?}");
+        }
+    }
 }

@@ -42,12 +42,18 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// From so many keys on it is worth a look whether there is any entry between the first and the last of them.
+const MANY_KEYS: usize = 16;
+
 /// Addresses of settings, as columns: who asks for which set of keys, and what the sets hold.
 #[derive(Default)]
 pub(super) struct KeySetColumns<'a> {
     pub(super) organizations: Vec<i32>,
     pub(super) categories: Vec<&'a str>,
     pub(super) sets: Vec<i32>,
+    /// The bounds of a set of [`MANY_KEYS`] or more.
+    pub(super) firsts: Vec<Option<&'a str>>,
+    pub(super) lasts: Vec<Option<&'a str>>,
     pub(super) set_nos: Vec<i32>,
     pub(super) keys: Vec<&'a str>,
 }
@@ -69,6 +75,14 @@ impl<'a> KeySetColumns<'a> {
             columns.organizations.push(organization.0);
             columns.categories.push(catalogue.name(*category));
             columns.sets.push(set);
+            let bounds = match addresses {
+                [(_, _, first), .., (_, _, last)] if addresses.len() >= MANY_KEYS => {
+                    Some((&**first, &**last))
+                }
+                _ => None,
+            };
+            columns.firsts.push(bounds.map(|(first, _)| first));
+            columns.lasts.push(bounds.map(|(_, last)| last));
         }
         columns
     }
@@ -137,5 +151,21 @@ mod tests {
         expected.sort_by_key(|(no, category, _)| (*no, catalogue.find(category)));
         assert_eq!(asked, expected);
         assert_eq!(columns.keys.len(), 4, "each set is sent once");
+    }
+
+    #[test]
+    fn many_keys_come_with_their_first_and_last_and_few_without() {
+        let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+        let equipment = catalogue.find("equipment").unwrap();
+        // (how many keys, their bounds)
+        let cases = [(1, None), (MANY_KEYS - 1, None), (MANY_KEYS, Some(("k00", "k15")))];
+        for (count, bounds) in cases {
+            let addresses: Vec<_> = (0..count)
+                .map(|no| (OrganizationNo(1), equipment, Key::from(format!("k{no:02}").as_str())))
+                .collect();
+            let columns = KeySetColumns::of(&catalogue, &addresses);
+            let found = columns.firsts[0].zip(columns.lasts[0]);
+            assert_eq!(found, bounds, "{count} keys");
+        }
     }
 }

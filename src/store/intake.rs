@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use tokio_postgres::types::{Json, ToSql, Type};
 use uuid::Uuid;
 
 use super::error::StoreError;
@@ -16,7 +18,7 @@ use super::pool::{Store, Transaction};
 use super::statements;
 use super::together::together;
 use crate::contract::{
-    Envelope, Event, Message, PartnershipChanged, Rejection, RejectionCode, SettingChanged,
+    Envelope, Event, Message, PartnershipChanged, Properties, Rejection, RejectionCode, SettingChanged,
 };
 use crate::domain::catalogue::{Catalogue, Reach};
 use crate::domain::mailbox::JobKind;
@@ -74,7 +76,10 @@ impl Transaction<'_> {
     /// # Errors
     /// Where the database cannot be reached, or somebody else takes in events for too long.
     pub(super) async fn hold_intake(&self) -> Result<(), StoreError> {
-        self.query(statements::INTAKE_LOCK, &[]).await?;
+        together!(
+            self.query(statements::INTAKE_LOCK, &[]),
+            self.execute(statements::INTAKE_TABLES_LOCK, &[]),
+        )?;
         Ok(())
     }
 
@@ -115,11 +120,10 @@ impl Transaction<'_> {
         }
         contents.extend(new.iter().map(|(_, envelope)| (identity(envelope), envelope.content)));
         let new: Vec<&Envelope> = new.into_iter().map(|(_, envelope)| envelope).collect();
-        together!(
-            self.execute_unless(new.is_empty(), statements::EVENTS_ADD, events.columns.parameters()),
-            self.add_values(&new, &known_values),
-            self.add_letters(&events.letters),
-        )?;
+        // What is copied goes out while nothing else is under way: see `Transaction::copy_unless`.
+        self.add_events(&events.columns).await?;
+        self.add_values(&new, &known_values).await?;
+        self.add_letters(&events.letters).await?;
         if !events.letters.shards.is_empty() {
             self.query(statements::LETTERS_NOTIFY, &[]).await?;
         }
@@ -187,8 +191,25 @@ struct EventColumns<'a> {
     verdicts: Vec<&'static str>,
     traceparents: Vec<Option<&'a str>>,
     bodies: Vec<Option<&'a [u8]>>,
-    properties: Vec<Option<String>>,
+    properties: Vec<Option<Json<&'a Properties>>>,
 }
+
+/// Their types, as they are sent: the server takes enumerations and `json` as text.
+const EVENT_TYPES: [Type; 13] = [
+    Type::INT8,
+    Type::TEXT,
+    Type::TEXT,
+    Type::BYTEA,
+    Type::TEXT,
+    Type::INT4,
+    Type::INT4,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::BYTEA,
+    Type::JSONB,
+];
 
 /// The columns of `letters_add`.
 #[derive(Default)]
@@ -262,13 +283,26 @@ impl<'a> Events<'a> {
 }
 
 impl Transaction<'_> {
+    async fn add_events(&self, events: &EventColumns<'_>) -> Result<(), StoreError> {
+        let rows = (0..events.nos.len()).map(|at| events.row(at));
+        self.copy_unless(events.nos.is_empty(), statements::EVENTS_ADD, &EVENT_TYPES, rows).await
+    }
+
     /// Adds the values of events, but for those that are there.
     async fn add_values(&self, envelopes: &[&Envelope], known: &HashSet<Uuid>) -> Result<(), StoreError> {
         let mut values = values(envelopes);
         values.retain(|id, _| !known.contains(id));
-        let (ids, bodies): (Vec<Uuid>, Vec<&str>) = values.into_iter().unzip();
-        self.execute_unless(ids.is_empty(), statements::VALUES_ADD, [&ids, &bodies]).await?;
-        Ok(())
+        let values: Vec<(Uuid, Json<&RawValue>)> = values
+            .into_iter()
+            .map(|(id, text)| match serde_json::from_str(text) {
+                Ok(body) => Ok((id, Json(body))),
+                Err(error) => {
+                    Err(StoreError::Row { what: format!("the value {id}"), reason: error.to_string() })
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        let rows = values.iter().map(|(id, body)| -> [&(dyn ToSql + Sync); 2] { [id, body] });
+        self.copy_unless(values.is_empty(), statements::VALUES_ADD, &[Type::UUID, Type::JSONB], rows).await
     }
 
     /// Which of these values are there.
@@ -412,7 +446,8 @@ impl<'a> EventColumns<'a> {
         self.verdicts.push(if ignored { "ignored" } else { "accepted" });
         let may_be_found_wrong =
             matches!(&event.edit, Edit::Snapshot { entries, allow_empty: false } if entries.is_empty());
-        self.message(message, may_be_found_wrong && !ignored)
+        self.message(message, may_be_found_wrong && !ignored);
+        Ok(())
     }
 
     fn partnership_changed(
@@ -429,31 +464,31 @@ impl<'a> EventColumns<'a> {
         let PartnershipChanged { terms, onboarding, version, .. } = *event;
         self.payloads.push(Some(to_json(&PartnershipPayload { terms, onboarding, version }, "an event")?));
         self.verdicts.push("accepted");
-        self.message(message, true)
-    }
-
-    /// Keeps the message where the event can be found wrong only when it runs.
-    fn message(&mut self, message: &'a Message, keep: bool) -> Result<(), StoreError> {
-        self.bodies.push(keep.then_some(&*message.body));
-        self.properties.push(if keep { Some(properties_text(message)?) } else { None });
+        self.message(message, true);
         Ok(())
     }
 
-    fn parameters(&self) -> [&(dyn tokio_postgres::types::ToSql + Sync); 13] {
+    /// Keeps the message where the event can be found wrong only when it runs.
+    fn message(&mut self, message: &'a Message, keep: bool) {
+        self.bodies.push(keep.then_some(&*message.body));
+        self.properties.push(keep.then_some(Json(&message.properties)));
+    }
+
+    fn row(&self, at: usize) -> [&(dyn ToSql + Sync); 13] {
         [
-            &self.nos,
-            &self.sources,
-            &self.ids,
-            &self.contents,
-            &self.types,
-            &self.organizations,
-            &self.downstreams,
-            &self.categories,
-            &self.payloads,
-            &self.verdicts,
-            &self.traceparents,
-            &self.bodies,
-            &self.properties,
+            &self.nos[at],
+            &self.sources[at],
+            &self.ids[at],
+            &self.contents[at],
+            &self.types[at],
+            &self.organizations[at],
+            &self.downstreams[at],
+            &self.categories[at],
+            &self.payloads[at],
+            &self.verdicts[at],
+            &self.traceparents[at],
+            &self.bodies[at],
+            &self.properties[at],
         ]
     }
 }

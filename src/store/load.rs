@@ -89,7 +89,15 @@ impl Transaction<'_> {
             self.query_unless(
                 keys.organizations.is_empty(),
                 statements::SETTINGS_LOAD,
-                [&keys.organizations, &keys.categories, &keys.sets, &keys.set_nos, &keys.keys],
+                [
+                    &keys.organizations,
+                    &keys.categories,
+                    &keys.sets,
+                    &keys.firsts,
+                    &keys.lasts,
+                    &keys.set_nos,
+                    &keys.keys,
+                ],
             ),
             self.query_unless(
                 versions.organizations.is_empty(),

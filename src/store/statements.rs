@@ -55,6 +55,7 @@ statements! {
     EXPLAIN_SETTING = "explain_setting",
     EXPLAIN_UPSTREAMS = "explain_upstreams",
     INTAKE_LOCK = "intake_lock",
+    INTAKE_TABLES_LOCK = "intake_tables_lock",
     JOB_DROPPED = "job_dropped",
     JOBS_ADD = "jobs_add",
     JOBS_CHOSEN = "jobs_chosen",

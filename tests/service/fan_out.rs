@@ -6,10 +6,10 @@ use channel_sync::contract::{Limits, Message};
 use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::flow::executor::{BatchLimits, Executor};
 use channel_sync::flow::ingest::Ingest;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::support::database::Database;
-use crate::support::events::{edit, partnership};
+use crate::support::events::{edit, partnership, snapshot};
 use crate::support::platform::{LOCK_TIMEOUT, Platform, RETRY, lines};
 
 fn partners(count: usize) -> Vec<Message> {
@@ -42,6 +42,39 @@ async fn a_thousand_partners_are_in_step_after_one_changed_entry() {
         "own-change | succeeded | 1 | 1 | 1 | 1 | 1\nsync-change | succeeded | 1 | 1 | 1000 | 1000 | 1000\n"
     );
     platform.end().await;
+}
+
+#[tokio::test]
+async fn many_entries_at_once_meet_what_a_partner_has_between_them_and_at_their_ends() {
+    let mut platform = Platform::start().await;
+    let (all, own) = (keys("m", 40), json!("own"));
+    // Nothing at all; the first, one in between, the last; beside them alone.
+    let partners = [("empty", vec![]), ("between", vec![0, 17, 39]), ("beside", vec![])];
+    for (partner, has) in &partners {
+        let mut entries: Vec<(&str, Value)> = has.iter().map(|no| (&*all[*no], own.clone())).collect();
+        if *partner == "beside" {
+            entries.extend([("a", own.clone()), ("z", own.clone())]);
+        }
+        if !entries.is_empty() {
+            platform.apply([edit(&format!("own-{partner}"), partner, "equipment", &entries)]).await;
+        }
+        platform.apply([partnership(&format!("p-{partner}"), "helios", partner, "non-exclusive")]).await;
+    }
+    let snapshot_of = |value: i32| all.iter().map(|key| (key.clone(), json!(value))).collect::<Map<_, _>>();
+    platform.apply([snapshot("first", "helios", "equipment", snapshot_of(1).into())]).await;
+    let settings = "select organization_id, origin, value, count(*) from setting_view
+                     where organization_id <> 'helios' group by 1, 2, 3 order by 1, 2";
+    assert_eq!(
+        platform.lines(settings).await,
+        "beside | helios | 1 | 40\nbeside | own | \"own\" | 2\nbetween | helios | 1 | 37\n\
+         between | own | \"own\" | 3\nempty | helios | 1 | 40\n"
+    );
+    platform.end().await;
+}
+
+/// So many keys `prefix00`, `prefix01`, ….
+fn keys(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|no| format!("{prefix}{no:02}")).collect()
 }
 
 /// How many statements it takes to bring one changed entry to so many partners.
