@@ -35,3 +35,18 @@ pub(crate) fn controls(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
                        | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_controls_the_terminal() {
+        assert_eq!(harmless("a\u{1b}[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(harmless("a\u{9b}b\u{202e}c"), "a\\u{9b}b\\u{202e}c");
+        assert_eq!(one_line("a\r\nb\tc"), "a b c");
+        assert_eq!(lines("a\n\tb\u{7}"), "a\n\tb\\u{7}");
+        assert_eq!(harmless("a\u{200b}b\u{feff}"), "a\\u{200b}b\\u{feff}");
+        assert_eq!(harmless("wäre"), "wäre");
+    }
+}

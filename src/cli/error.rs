@@ -8,6 +8,7 @@ use super::output::{Label, labelled};
 use super::words;
 use crate::broker::BrokerError;
 use crate::config::{Config, ConfigProblems};
+use crate::harmless::{harmless, one_line};
 use crate::operations::{OperationError, PublishError};
 use crate::store::StoreError;
 
@@ -209,13 +210,13 @@ impl Failure {
                 let text = problems.to_string();
                 let mut lines = text.lines();
                 let first = labelled(Label::Error, lines.next().unwrap_or_default());
-                lines.fold(first, |text, line| text + &words::harmless(line) + "\n")
+                lines.fold(first, |text, line| text + &harmless(line) + "\n")
             }
             Self::Usage { message, hint } => labelled(Label::Error, message) + &labelled(Label::Hint, hint),
             Self::NotDone { message, causes, hint } => {
                 let mut text = labelled(Label::Error, message);
                 for cause in causes {
-                    text.push_str(&format!("  caused by: {}\n", words::one_line(cause)));
+                    text.push_str(&format!("  caused by: {}\n", one_line(cause)));
                 }
                 if let Some(hint) = hint {
                     text.push_str(&labelled(Label::Hint, hint));

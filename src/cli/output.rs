@@ -3,6 +3,7 @@
 //! On a terminal, tables fit its width, one line a row. Elsewhere nothing is cut. Whether there are colours is
 //! decided in `terminal`; JSON never has any. Everything is written at once, at the end.
 
+use crate::harmless::{lines, one_line};
 use std::io::{ErrorKind, Write as _};
 
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Row, Table};
@@ -63,7 +64,7 @@ impl Output {
 
     /// A line, with control characters written out.
     pub(super) fn line(mut self, line: &str) -> Self {
-        self.text.push_str(&words::one_line(line));
+        self.text.push_str(&one_line(line));
         self.text.push('\n');
         self
     }
@@ -73,7 +74,7 @@ impl Output {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
-        let line = words::one_line(line);
+        let line = one_line(line);
         self.text.push_str(&if self.colours { format!("\u{1b}[1m{line}\u{1b}[0m\n") } else { line + "\n" });
         self
     }
@@ -86,7 +87,7 @@ impl Output {
 
     /// Text of somebody else's, with its line ends, but no other control characters.
     pub(super) fn foreign(mut self, text: &str) -> Self {
-        self.text.push_str(&words::lines(text));
+        self.text.push_str(&lines(text));
         if !text.ends_with('\n') {
             self.text.push('\n');
         }
@@ -233,7 +234,7 @@ pub(super) fn json_line(value: &impl Serialize) -> Result<(), Failure> {
 /// Says something on stderr that is no result.
 pub(super) fn note(text: &str) {
     // Where stderr is gone, nobody reads on.
-    let _ = writeln!(std::io::stderr().lock(), "{}", words::one_line(text));
+    let _ = writeln!(std::io::stderr().lock(), "{}", one_line(text));
 }
 
 /// Says on stderr what to do next.
@@ -260,7 +261,7 @@ pub(super) fn labelled(label: Label, text: &str) -> String {
         Label::Error => ("error:", "1;31"),
         Label::Hint => ("hint:", "1;36"),
     };
-    let text = words::one_line(text);
+    let text = one_line(text);
     if terminal::has_colours(&std::io::stderr()) {
         format!("\u{1b}[{style}m{name}\u{1b}[0m {text}\n")
     } else {
@@ -283,7 +284,7 @@ fn width_needed(header: &[&str], rows: &[Vec<Content>]) -> usize {
     let widest = |place: usize| {
         rows.iter()
             .map(|row| match row.get(place) {
-                Some(Content::Name(text) | Content::State(text)) => words::one_line(text).chars().count(),
+                Some(Content::Name(text) | Content::State(text)) => one_line(text).chars().count(),
                 Some(Content::Long(_)) => usize::from(LONG_WIDTH_MIN),
                 Some(Content::Empty) | None => 0,
             })
@@ -296,13 +297,13 @@ fn width_needed(header: &[&str], rows: &[Vec<Content>]) -> usize {
 fn cell(content: Content, cut: bool) -> Cell {
     match content {
         Content::Empty => Cell::new(""),
-        Content::Name(text) => Cell::new(words::one_line(&text)),
+        Content::Name(text) => Cell::new(one_line(&text)),
         Content::Long(text) => {
-            let text = words::one_line(&text);
+            let text = one_line(&text);
             Cell::new(if cut { words::cut(&text, CELL_WIDTH_MAX) } else { text })
         }
         Content::State(state) => {
-            let cell = Cell::new(words::one_line(&state));
+            let cell = Cell::new(one_line(&state));
             match colour(&state) {
                 Some(colour) => cell.fg(colour),
                 None => cell,

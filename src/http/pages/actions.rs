@@ -8,6 +8,7 @@ use super::fields::{Number, Query};
 use super::layout::{Section, page};
 use super::refusal::Refusal;
 use super::visitor::Visitor;
+use crate::harmless::harmless;
 use crate::http::App;
 use crate::operations::{self, LIMIT_DEFAULT};
 use crate::words;
@@ -46,7 +47,7 @@ pub(super) async fn list(
 }
 
 fn subject(subject: &serde_json::Value) -> Markup {
-    let whole = words::harmless(&subject.to_string());
+    let whole = harmless(&subject.to_string());
     let short = words::cut(&whole, SUBJECT_CHARACTERS_MAX);
     html! {
         @if short == whole { code { bdi { (whole) } } }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::fields::Fields;
+use crate::harmless::{harmless, lines};
 use crate::operations::{EventRow, StoredValue};
 use crate::words;
 
@@ -15,17 +16,17 @@ const VALUE_CHARACTERS_MAX: usize = 200;
 
 /// A text from outside.
 pub(super) fn text(text: &str) -> Markup {
-    html! { bdi { (words::harmless(text)) } }
+    html! { bdi { (harmless(text)) } }
 }
 
 /// A long text, such as an error: may be broken anywhere.
 pub(super) fn long(text: &str) -> Markup {
-    html! { span.long { bdi { (words::lines(text)) } } }
+    html! { span.long { bdi { (lines(text)) } } }
 }
 
 /// A name in the type of code.
 pub(super) fn code(name: &str) -> Markup {
-    html! { code { bdi { (words::harmless(name)) } } }
+    html! { code { bdi { (harmless(name)) } } }
 }
 
 /// A value in a table: its beginning, with the whole behind it where there is more.
@@ -37,7 +38,7 @@ pub(super) fn value(value: &StoredValue) -> Markup {
         @else {
             details.value {
                 summary { code { bdi { (short) } } }
-                pre { bdi { (words::indented(value.text()).map_or(whole, |text| words::lines(&text))) } }
+                pre { bdi { (words::indented(value.text()).map_or(whole, |text| lines(&text))) } }
             }
         }
     }
@@ -405,8 +406,8 @@ pub(super) fn body(body: Option<&str>, hex: Option<&str>) -> Markup {
     const BODY_MAX: usize = 64 * 1024;
     let (kind, shown, whole) = match (body, hex) {
         (Some(text), _) => match words::indented(text) {
-            Some(indented) => ("JSON", words::lines(&indented), text.len()),
-            None => ("text", words::lines(text), text.len()),
+            Some(indented) => ("JSON", lines(&indented), text.len()),
+            None => ("text", lines(text), text.len()),
         },
         (None, hex) => {
             let hex = hex.unwrap_or_default();

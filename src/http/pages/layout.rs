@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::assets;
 use super::components::text;
 use super::visitor::Visitor;
+use crate::harmless::one_line;
 use crate::words;
 
 /// The parts of the pages that the ways lead to.
@@ -160,7 +161,7 @@ fn document(title: &str, body: &Markup) -> Markup {
         html lang="en" {
             head {
                 meta charset="utf-8";
-                title { (words::one_line(title)) " · channel-sync" }
+                title { (one_line(title)) " · channel-sync" }
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 link rel="icon" type="image/svg+xml" href=(assets::icon());

@@ -15,6 +15,7 @@ use super::fields::{Fields, Form, Query};
 use super::layout::{Section, page};
 use super::refusal::Refusal;
 use super::visitor::{Actor, Visitor};
+use crate::harmless::harmless;
 use crate::http::App;
 use crate::http::live::Live;
 use crate::operations::{
@@ -316,7 +317,7 @@ pub(super) fn resume_form(organization: Option<&str>) -> Markup {
             @else { input type="hidden" name="everything" value="yes"; }
             button.primary type="submit" {
                 "Resume" @if organization.is_none() { " all execution" }
-                @if let Some(id) = organization { span.hidden { " " (words::harmless(id)) } }
+                @if let Some(id) = organization { span.hidden { " " (harmless(id)) } }
             }
         }
     }
