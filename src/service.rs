@@ -37,7 +37,10 @@ pub async fn run(config: &Config, migrate: bool) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let mut service = tokio::select! {
         service = Service::start(config, migrate) => service?,
-        () = signals.next() => return Ok(()),
+        () = signals.next() => {
+            tracing::info!("stopped before it had started");
+            return Ok(());
+        }
     };
     let outcome = tokio::select! {
         error = service.ended() => Err(error),

@@ -65,6 +65,8 @@ containers_use() {
 
     rabbitmq_control() { compose exec --no-TTY rabbitmq rabbitmqctl "$@"; }
 
+    log_of() { printf 'docker logs %s\n' "$(running_pid "$1")"; }
+
     log_tail() {
         printf -- '--- the last lines of %s\n' "$1" >&2
         compose logs --tail 40 "$1" >&2 || true

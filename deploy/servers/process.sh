@@ -132,6 +132,11 @@ await() {
     say "$name answers after $((SECONDS - begin)) s"
 }
 
+# log_of NAME: where to read the log of our process NAME.
+log_of() {
+    printf '%s\n' "$dev/log/$1.log"
+}
+
 log_tail() {
     printf -- '--- the last lines of %s\n' "$dev/log/$1.log" >&2
     tail -n 40 "$dev/log/$1.log" >&2 || true
