@@ -10,7 +10,7 @@ use super::support::process::signal;
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn folder() -> PathBuf {
-    PathBuf::from(std::env::var("CHANNEL_SYNC_DEV").expect("run by `deploy/dev chaos`"))
+    PathBuf::from(std::env::var("CHANNEL_SYNC_DEV").expect("run by `deploy/dev`"))
 }
 
 /// The process id and the start time that the pid file of a server names.
