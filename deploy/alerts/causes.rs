@@ -186,6 +186,17 @@ async fn link_unstable(mut scene: Scene) -> Result<(), String> {
 }
 
 async fn broker_blocked(mut scene: Scene) -> Result<(), String> {
+    // Its own plugin tells of its alarms, at the port that is scraped. The file is written anew at its next start.
+    let (host, port) = scene.rabbitmq.split_once(':').unwrap();
+    let enable = format!(
+        "{{ok, File}} = application:get_env(rabbit, enabled_plugins_file), {{ok, [Plugins]}} = file:consult(File),
+         ok = file:write_file(File, io_lib:format(\"~p.~n\", [[rabbitmq_prometheus | Plugins]])),
+         application:load(rabbitmq_prometheus),
+         application:set_env(rabbitmq_prometheus, tcp_config, [{{ip, \"{host}\"}}, {{port, {port}}}]),
+         rabbit_plugins:ensure(File)."
+    );
+    servers::rabbitmqctl(&["eval", &enable]).await;
+    scene.prometheus.sees("rabbitmq_alarms_memory_used_watermark == 0").await;
     servers::rabbitmqctl(&["set_vm_memory_high_watermark", "0.00001"]).await;
     let fired = scene.fires().await;
     servers::rabbitmqctl(&["set_vm_memory_high_watermark", "0.4"]).await;
@@ -247,7 +258,7 @@ async fn messages_rejected(mut scene: Scene) -> Result<(), String> {
     // One is of no use; the other is good once the partnership has ended that was in the way.
     let rejected = scene.ask(&["rejected", "list"]).await?;
     for message in rejected.as_array().unwrap() {
-        let (id, code) = (message["id"].to_string(), message["code"].as_str().unwrap());
+        let (id, code) = (message["rejected_id"].to_string(), message["code"].as_str().unwrap());
         let why = ["--reason", "the publisher knows", "--yes"];
         if code == "partnership-cycle" {
             scene.stage.send(vec![partnership("ends", MANAGER, PARTNER, "ended")]).await;
@@ -266,7 +277,7 @@ async fn jobs_parked(mut scene: Scene) -> Result<(), String> {
     scene.fires().await?;
     scene.execute("drop function refuse cascade").await;
     let failed = scene.ask(&["jobs", "list", "--state", "failed"]).await?;
-    let key = failed[0]["key"].as_str().unwrap();
+    let key = failed[0]["idempotency_key"].as_str().unwrap();
     scene.command(&["jobs", "show", key]).await?;
     scene.command(&["jobs", "replay", key, "--reason", "there is room again", "--yes"]).await?;
     scene.ends_by("replayed").await
@@ -368,7 +379,7 @@ async fn replay_stuck(mut scene: Scene) -> Result<(), String> {
     let _holder =
         scene.session("select pg_advisory_lock(25459, shard) from generate_series(0, 15) shard").await;
     let replay = ["jobs", "replay", "--organization", MANAGER, "--state", "succeeded", "--reason", "to see"];
-    scene.command(&[&replay[..], &["--yes", "--no-wait"]].concat()).await?;
+    println!("{}", scene.command(&[&replay[..], &["--yes", "--no-wait"]].concat()).await?);
     scene.fires().await?;
     let replays = scene.ask(&["replays", "list"]).await?;
     println!("  {replays}");

@@ -30,8 +30,14 @@ pub(crate) struct Alert {
 }
 
 impl Prometheus {
-    /// Starts it below this folder with these rules; it scrapes `addresses`.
-    pub(crate) async fn start(program: &Path, folder: &Path, rules: &str, addresses: &[String]) -> Self {
+    /// Starts it below this folder with these rules; it scrapes the service and RabbitMQ at these addresses.
+    pub(crate) async fn start(
+        program: &Path,
+        folder: &Path,
+        rules: &str,
+        service: &str,
+        rabbitmq: &str,
+    ) -> Self {
         let folder = folder.join("prometheus");
         // What it was told before is of another service.
         let _ = fs::remove_dir_all(&folder);
@@ -41,7 +47,10 @@ impl Prometheus {
         let configuration = json!({
             "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s" },
             "rule_files": ["rules.yaml"],
-            "scrape_configs": [{ "job_name": "channel-sync", "static_configs": [{ "targets": addresses }] }],
+            "scrape_configs": [
+                { "job_name": "channel-sync", "static_configs": [{ "targets": [service] }] },
+                { "job_name": "rabbitmq", "static_configs": [{ "targets": [rabbitmq] }] },
+            ],
         });
         fs::write(folder.join("prometheus.yaml"), configuration.to_string()).unwrap();
         let address = free_address();

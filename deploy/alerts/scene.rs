@@ -34,6 +34,8 @@ pub(crate) struct Scene {
     pub(crate) prometheus: Prometheus,
     /// Where the service serves HTTP, whichever process it is.
     pub(crate) address: String,
+    /// Where RabbitMQ is looked for with its own figures.
+    pub(crate) rabbitmq: String,
     variables: Variables,
     program: PathBuf,
     folder: PathBuf,
@@ -64,16 +66,17 @@ impl Scene {
         keys: &[(&str, &str)],
     ) -> Self {
         let own = std::env::current_exe().unwrap();
-        let address = free_address();
+        let (address, rabbitmq) = (free_address(), free_address());
         let variables =
             stage.default_variables().with("METRICS__SAMPLE_SECONDS", "1").with("HTTP__LISTEN", &address);
         let variables = keys.iter().fold(variables, |variables, (key, value)| variables.with(key, value));
         let Ground { folder, prometheus } = ground;
-        let prometheus = Prometheus::start(prometheus, folder, rules, std::slice::from_ref(&address)).await;
+        let prometheus = Prometheus::start(prometheus, folder, rules, &address, &rabbitmq).await;
         let mut scene = Self {
             stage,
             prometheus,
             address,
+            rabbitmq,
             variables,
             program: own.parent().and_then(Path::parent).unwrap().join("channel-sync"),
             folder: folder.join("log"),

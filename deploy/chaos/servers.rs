@@ -64,7 +64,8 @@ pub(crate) async fn leaderless_queues() -> String {
 }
 
 /// Runs rabbitmqctl on the private broker; returns what it prints.
-pub(crate) async fn rabbitmqctl(arguments: &'static [&'static str]) -> String {
+pub(crate) async fn rabbitmqctl(arguments: &[&str]) -> String {
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     let running = tokio::task::spawn_blocking(move || {
         let output = Command::new("deploy/dev")
             .arg("rabbitmqctl")

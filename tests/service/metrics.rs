@@ -155,7 +155,6 @@ async fn what_happens_is_counted_and_known_by_no_name_of_an_organization() {
         ("link_connected_total", 1.0),
         ("link_deliveries_total", 9.0),
         ("link_unacknowledged_messages", 0.0),
-        ("link_blocked", 0.0),
         ("queue_messages", 0.0),
         ("queue_consumers", 1.0),
         ("database_up", 1.0),
