@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::prometheus::free_address;
 use super::rules;
+use super::runbook;
 use super::scene::{Ground, MANAGER, PARTNER, Scene};
 use super::servers;
 use super::support::events::{partnership, raw};
@@ -23,9 +24,8 @@ pub(crate) const ALL_IS_WELL: &str = "all is well";
 /// How long nothing may be pending where all is well.
 const WELL: Duration = Duration::from_secs(60);
 
-/// What the runbook says how to find who holds a transaction open.
-const OPEN_TRANSACTIONS: &str = "select pid, application_name from pg_stat_activity
-    where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null order by xact_start";
+/// Takes the locks of all shards from the service, until the session ends.
+const ALL_SHARDS: &str = "select pg_advisory_lock(25459, shard) from generate_series(0, 15) shard";
 
 /// Whether none of the rules, as they are deployed, is pending on a service at work.
 pub(crate) async fn all_is_well(ground: &Ground) -> bool {
@@ -135,7 +135,12 @@ async fn database_down(mut scene: Scene) -> Result<(), String> {
 async fn samples_old(mut scene: Scene) -> Result<(), String> {
     let _holder = scene.session("begin; lock table letter in access exclusive mode").await;
     scene.fires().await?;
-    scene.terminate(OPEN_TRANSACTIONS).await;
+    // What the runbook says that one sees then.
+    let health = scene.service().health().await;
+    assert_eq!(health.map(|(code, _)| code), Some(200), "health while a table is held");
+    let status = scene.command(&["status"]).await.unwrap_err();
+    assert!(status.contains("lock timeout (55P03)"), "{status}");
+    scene.terminate(runbook::query("TransactionOpen")).await;
     scene.ends_by("the session that held a table ended").await
 }
 
@@ -221,6 +226,11 @@ async fn queue_not_served(mut scene: Scene) -> Result<(), String> {
     scene.start(&[]).await;
     scene.publish(MANAGER, 3).await;
     scene.fires().await?;
+    let consumers = servers::rabbitmqctl(&["list_consumers", "-p", scene.stage.vhost.name()]).await;
+    let active = |tag: &str, active: &str| {
+        consumers.lines().any(|line| line.contains(tag) && line.contains(&format!("\t{active}\t")))
+    };
+    assert!(active("somebody", "true") && active("channel-sync", "false"), "{consumers}");
     foreign.close(200, "goodbye".into()).await.unwrap();
     scene.ends_by("the consumer that is not ours stopped").await
 }
@@ -253,7 +263,8 @@ async fn ingest_fails(mut scene: Scene) -> Result<(), String> {
 }
 
 async fn messages_rejected(mut scene: Scene) -> Result<(), String> {
-    scene.stage.send(vec![raw(b"{"), partnership("circle", PARTNER, MANAGER, "strict")]).await;
+    scene.stage.send(vec![raw(b"{")]).await;
+    scene.send("circle", partnership("circle", PARTNER, MANAGER, "strict")).await;
     scene.fires().await?;
     // One is of no use; the other is good once the partnership has ended that was in the way.
     let rejected = scene.ask(&["rejected", "list"]).await?;
@@ -261,7 +272,7 @@ async fn messages_rejected(mut scene: Scene) -> Result<(), String> {
         let (id, code) = (message["rejected_id"].to_string(), message["code"].as_str().unwrap());
         let why = ["--reason", "the publisher knows", "--yes"];
         if code == "partnership-cycle" {
-            scene.stage.send(vec![partnership("ends", MANAGER, PARTNER, "ended")]).await;
+            scene.send("ends", partnership("ends", MANAGER, PARTNER, "ended")).await;
             scene.is_done().await;
             scene.command(&[&["rejected", "replay", &id][..], &why].concat()).await?;
         } else {
@@ -288,7 +299,10 @@ async fn jobs_retrying(mut scene: Scene) -> Result<(), String> {
     scene.publish(MANAGER, 1).await;
     scene.fires().await?;
     scene.execute("drop function refuse cascade").await;
-    scene.ends_by("the trigger dropped").await
+    let retrying = scene.ask(&["jobs", "list", "--state", "retrying"]).await?;
+    let key = retrying[0]["idempotency_key"].as_str().unwrap();
+    scene.command(&["jobs", "replay", key, "--reason", "there is room again", "--yes"]).await?;
+    scene.ends_by("the trigger dropped, and the job tried at once").await
 }
 
 async fn mailbox_old(mut scene: Scene) -> Result<(), String> {
@@ -308,13 +322,10 @@ async fn mailbox_stalled(mut scene: Scene) -> Result<(), String> {
     }
     scene.command(&["resume", "--all"]).await?;
     scene.is_done().await;
-    let _holder =
-        scene.session("select pg_advisory_lock(25459, shard) from generate_series(0, 15) shard").await;
+    let _holder = scene.session(ALL_SHARDS).await;
     scene.publish(MANAGER, 1).await;
     scene.fires().await?;
-    let query = "select pid, application_name from pg_locks join pg_stat_activity using (pid)
-                  where locktype = 'advisory'";
-    scene.terminate(query).await;
+    scene.terminate(runbook::query("MailboxStalled")).await;
     scene.ends_by("the session that held the advisory locks ended").await
 }
 
@@ -323,7 +334,7 @@ async fn partners_behind(mut scene: Scene) -> Result<(), String> {
     scene.publish(MANAGER, 1).await;
     scene.fires().await?;
     let freshness = scene.ask(&["freshness"]).await?;
-    println!("  {}", freshness);
+    assert_eq!(freshness[0]["paused"], true, "{freshness}");
     scene.command(&["resume", PARTNER]).await?;
     scene.ends_by("resumed").await
 }
@@ -333,7 +344,7 @@ async fn batches_fail(mut scene: Scene) -> Result<(), String> {
     scene.publish(MANAGER, 1).await;
     scene.fires().await?;
     scene.service().logged("work off a batch").await;
-    scene.terminate(OPEN_TRANSACTIONS).await;
+    scene.terminate(runbook::query("TransactionOpen")).await;
     scene.ends_by("the session that locked a table ended").await
 }
 
@@ -376,16 +387,22 @@ async fn pause_forgotten(mut scene: Scene) -> Result<(), String> {
 }
 
 async fn replay_stuck(mut scene: Scene) -> Result<(), String> {
-    let _holder =
-        scene.session("select pg_advisory_lock(25459, shard) from generate_series(0, 15) shard").await;
-    let replay = ["jobs", "replay", "--organization", MANAGER, "--state", "succeeded", "--reason", "to see"];
-    println!("{}", scene.command(&[&replay[..], &["--yes", "--no-wait"]].concat()).await?);
+    let replay =
+        ["jobs", "replay", "--organization", PARTNER, "--kind", "sync-change", "--state", "succeeded"];
+    let replay = [&replay[..], &["--reason", "to see", "--yes", "--no-wait"]].concat();
+    // Where its organization is paused, a replay goes on.
+    scene.command(&["pause", PARTNER, "--reason", "to see"]).await?;
+    scene.command(&replay).await?;
+    scene.becomes("select bool_and(state = 'done') from replay").await;
+    scene.command(&["resume", PARTNER]).await?;
+    scene.is_done().await;
+    let _holder = scene.session(ALL_SHARDS).await;
+    scene.command(&replay).await?;
     scene.fires().await?;
     let replays = scene.ask(&["replays", "list"]).await?;
-    println!("  {replays}");
-    let query = "select pid, application_name from pg_locks join pg_stat_activity using (pid)
-                  where locktype = 'advisory'";
-    scene.terminate(query).await;
+    assert_eq!(replays[0]["state"], "running", "{replays}");
+    scene.service().logged("send jobs of a replay").await;
+    scene.terminate(runbook::query("MailboxStalled")).await;
     scene.ends_by("the session that held the advisory locks ended").await
 }
 

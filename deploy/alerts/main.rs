@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `rules` | the alerts, and the same with shorter times |
 //! | `prometheus` | a Prometheus of its own, and what it says |
+//! | `runbook` | its queries, word for word |
 //! | `scene` | database, virtual host, service and Prometheus around one alert |
 //! | `causes` | for each alert, what brings it about and what ends it |
 #![allow(
@@ -31,6 +32,7 @@ mod servers;
 mod causes;
 mod prometheus;
 mod rules;
+mod runbook;
 mod scene;
 
 use std::panic::AssertUnwindSafe;

@@ -47,14 +47,14 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// A scene for an alert: the service set up as the defaults are but for these keys, at work, scraped by a
-    /// Prometheus with these rules, with a partnership that has begun.
+    /// Prometheus with these rules, with a partnership that has begun and passed something on.
     pub(crate) async fn set(ground: &Ground, alert: &str, rules: &str, keys: &[(&str, &str)]) -> Self {
         Self::over(Self::stage().await, ground, alert, rules, keys).await
     }
 
     /// A database and a virtual host with nothing in them.
     pub(crate) async fn stage() -> Stage {
-        Stage::set(Load::new(0, 0, 0)).await
+        Stage::set(Load::new(0, 1, 0)).await
     }
 
     /// As [`Scene::set`], over what somebody has prepared.
@@ -86,7 +86,8 @@ impl Scene {
         };
         scene.start(&[]).await;
         scene.prometheus.sees("channel_sync_database_up == 1").await;
-        scene.stage.send(vec![partnership("begins", MANAGER, PARTNER, "strict")]).await;
+        scene.send("begins", partnership("begins", MANAGER, PARTNER, "strict")).await;
+        scene.is_done().await;
         scene.publish(MANAGER, 1).await;
         scene.is_done().await;
         // It was there before the service was.
@@ -129,17 +130,25 @@ impl Scene {
     /// Publishes so many edits of an organization.
     pub(crate) async fn publish(&mut self, organization: &str, count: u32) {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let next = || {
+        let mut edits = Vec::new();
+        for _ in 0..count {
             let no = COUNT.fetch_add(1, Ordering::Relaxed);
-            edit(&format!("edit-{no}"), organization, "equipment", &[("module", json!(no))])
-        };
-        let edits: Vec<Message> = (0..count).map(|_| next()).collect();
+            let id = format!("edit-{no}");
+            edits.push(edit(&id, organization, "equipment", &[("module", json!(no))]));
+            self.stage.load.others.push(id);
+        }
         self.stage.send(edits).await;
     }
 
-    /// Waits until something was taken in, and all of that is done.
-    pub(crate) async fn is_done(&self) {
-        self.becomes("select exists (select from job) and not exists (select from letter)").await;
+    /// Publishes a message with this id.
+    pub(crate) async fn send(&mut self, id: &str, message: Message) {
+        self.stage.load.others.push(id.to_owned());
+        self.stage.send(vec![message]).await;
+    }
+
+    /// Waits until all that was published is done.
+    pub(crate) async fn is_done(&mut self) {
+        self.stage.settle().await;
     }
 
     /// Waits until a query of one truth value says that it is so.
