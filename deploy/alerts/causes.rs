@@ -402,6 +402,10 @@ async fn replay_stuck(mut scene: Scene) -> Result<(), String> {
     let replays = scene.ask(&["replays", "list"]).await?;
     assert_eq!(replays[0]["state"], "running", "{replays}");
     scene.service().logged("send jobs of a replay").await;
+    scene.command(&["replays", "cancel", &replays[0]["replay_no"].to_string()]).await?;
+    scene.ends_by("cancelled").await?;
+    scene.command(&replay).await?;
+    scene.fires().await?;
     scene.terminate(runbook::query("MailboxStalled")).await;
     scene.ends_by("the session that held the advisory locks ended").await
 }
