@@ -10,7 +10,7 @@ use super::support::process::signal;
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn folder() -> PathBuf {
-    PathBuf::from(std::env::var("CHANNEL_SYNC_DEV").expect("run by `deploy/dev chaos`"))
+    PathBuf::from(std::env::var("CHANNEL_SYNC_DEV").expect("run by `deploy/dev`"))
 }
 
 /// The process id and the start time that the pid file of a server names.
@@ -64,7 +64,8 @@ pub(crate) async fn leaderless_queues() -> String {
 }
 
 /// Runs rabbitmqctl on the private broker; returns what it prints.
-pub(crate) async fn rabbitmqctl(arguments: &'static [&'static str]) -> String {
+pub(crate) async fn rabbitmqctl(arguments: &[&str]) -> String {
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     let running = tokio::task::spawn_blocking(move || {
         let output = Command::new("deploy/dev")
             .arg("rabbitmqctl")

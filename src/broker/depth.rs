@@ -57,15 +57,6 @@ pub(super) struct Place {
     pub(super) queue: String,
 }
 
-/// What was seen over the link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sight {
-    /// How the queue stands.
-    pub depth: Depth,
-    /// Whether the broker reads nothing from this connection for now.
-    pub blocked: bool,
-}
-
 /// Looks at the queue of a [`Link`](super::Link), over the connection that it has at the time, on a channel of its own:
 /// what goes wrong there does the link no harm.
 #[derive(Debug, Clone, Default)]
@@ -79,7 +70,7 @@ impl Lookout {
 
     /// How the queue stands. None while the link is down, where the broker does not answer in time, and where it does
     /// not let this user look: from RabbitMQ 4.3 on, that needs the permission to configure the queue.
-    pub async fn look(&self) -> Option<Sight> {
+    pub async fn look(&self) -> Option<Depth> {
         let place = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let connection = place.connection.upgrade()?;
         let looking = async {
@@ -89,7 +80,7 @@ impl Lookout {
             Ok::<_, lapin::Error>(depth)
         };
         match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
-            Ok(Ok(depth)) => Some(Sight { depth, blocked: connection.status().blocked() }),
+            Ok(Ok(depth)) => Some(depth),
             Ok(Err(error)) => {
                 if reply_code(&error) == Some(codes::ACCESS_REFUSED) {
                     tracing::debug!(%error, "this user may not look at the queue");

@@ -37,7 +37,7 @@ pub mod topology;
 
 pub use check::{CheckState, Finding, check};
 pub use consume::{Consumer, Delivery, Receipt};
-pub use depth::{Depth, Lookout, Sight, depth};
+pub use depth::{Depth, Lookout, depth};
 pub use error::{BrokerError, Refusal};
 pub use link::{Link, LinkState};
 pub use management::Management;

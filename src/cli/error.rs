@@ -100,6 +100,11 @@ impl Failure {
                     .caused_by(error.to_string())
                     .hint("see deploy/postgres/roles.sql for what each role may")
             }
+            error if error.is_lock_timeout() => {
+                Self::new(format!("somebody else holds a lock in the database {url}"))
+                    .caused_by(error.to_string())
+                    .hint("try again; who holds it, the query under TransactionOpen in docs/runbook.md tells")
+            }
             // No schema, table, column or type of this name.
             error if matches!(error.sql_state(), Some("3F000" | "42P01" | "42703" | "42704")) => {
                 Self::new(format!("the database {url} lacks what this version of channel-sync needs"))

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Depth, Lookout, Sight};
+use crate::broker::{Depth, Lookout};
 use crate::metrics::{DatabaseSample, FreshnessSample, QueueSample, Sampled};
 use crate::store::{Session, Store, StoreError};
 
@@ -61,10 +61,9 @@ impl Sampler {
             outcome
         };
         let looking_at_queue = async {
-            let sight = self.lookout.look().await;
-            self.sampled.queue(sight.map(|Sight { depth: Depth { messages, consumers }, blocked }| {
-                QueueSample { messages, consumers, blocked }
-            }));
+            let depth = self.lookout.look().await;
+            self.sampled
+                .queue(depth.map(|Depth { messages, consumers }| QueueSample { messages, consumers }));
         };
         let (outcome, ()) = tokio::join!(looking_at_database, looking_at_queue);
         outcome

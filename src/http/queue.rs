@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, watch};
 
-use crate::broker::{Depth, LinkState, Lookout, Sight, Topology};
+use crate::broker::{Depth, LinkState, Lookout, Topology};
 use crate::config::BrokerConfig;
 use crate::operations::{self, Lookup, QueueStatus};
 
@@ -46,7 +46,7 @@ impl QueueLook {
             return queue.clone();
         }
         let queue = match self.lookout.look().await {
-            Some(Sight { depth: Depth { messages, consumers }, .. }) => {
+            Some(Depth { messages, consumers }) => {
                 let name = Topology::new(&self.config.prefix).events;
                 Lookup::Known(QueueStatus { name, messages, consumers })
             }

@@ -75,8 +75,6 @@ pub struct QueueSample {
     pub messages: u32,
     /// Consumers that the broker counts: where one at a time is served, that one.
     pub consumers: u32,
-    /// Whether the broker reads nothing from our connection for now.
-    pub blocked: bool,
 }
 
 /// What was last seen.
@@ -136,11 +134,6 @@ impl Collector for Sampled {
                 "queue_consumers",
                 "Consumers that the broker counts on the queue; with a single active consumer, 1",
                 queue.consumers.into(),
-            )?;
-            write.gauge(
-                "link_blocked",
-                "Whether the broker reads nothing from our connection, being short of memory or disk",
-                queue.blocked.into(),
             )?;
         }
         if let Some(sample) = &state.database {

@@ -269,6 +269,20 @@ fn unreachable_servers() {
     snapshot!("unreachable_servers", said);
 }
 
+#[tokio::test]
+async fn held_table() {
+    let database = fixture().await;
+    let holder = database.client().await;
+    holder.batch_execute("begin; lock table channel_sync.letter in access exclusive mode").await.unwrap();
+    let variables = [
+        ("DATABASE_URL", database.url()),
+        ("AMQP_URL", NO_BROKER),
+        ("CHANNEL_SYNC__DATABASE__LOCK_TIMEOUT_MS", "1"),
+    ];
+    let output = program(&variables, &["status"]).output().unwrap();
+    snapshot!("held_table", described(&["status"], &output, &[(database.url(), "DATABASE_URL")]));
+}
+
 /// What bash would complete, by the script that the program prints.
 #[test]
 fn bash_completes_commands_options_and_names() {
