@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::harmless::harmless;
+use crate::harmless::{harmless, one_line};
 use crate::operations::{ReplayDetail, StoredValue};
 
 /// A value as the JSON text that it is.

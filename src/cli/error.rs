@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::output::{Label, labelled};
-use super::words;
 use crate::broker::BrokerError;
 use crate::config::{Config, ConfigProblems};
 use crate::harmless::{harmless, one_line};
