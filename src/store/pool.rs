@@ -99,7 +99,9 @@ impl Store {
             config.password(password.expose());
         }
         let dial = Dial::new(config, options.tls.as_ref());
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Clean };
+        // Whether the connection still stands is all that is asked before it is used again: nothing here outlasts a
+        // transaction. Settings and locks are a transaction's, and there are no temporary tables and no cursors.
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
         let manager = Manager::from_connect(dial.config().clone(), dial.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(options.pool_size_max)
