@@ -3,7 +3,6 @@
 //! On a terminal, tables fit its width, one line a row. Elsewhere nothing is cut. Whether there are colours is
 //! decided in `terminal`; JSON never has any. Everything is written at once, at the end.
 
-use crate::harmless::{lines, one_line};
 use std::io::{ErrorKind, Write as _};
 
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Row, Table};
@@ -12,6 +11,7 @@ use serde::Serialize;
 
 use super::error::Failure;
 use super::{terminal, words};
+use crate::harmless::{lines, one_line};
 
 /// How wide a value or a text may be in a table on a terminal.
 const CELL_WIDTH_MAX: usize = 60;
