@@ -481,8 +481,9 @@ mod tests {
     #[test]
     fn a_batch_takes_as_many_letters_as_it_can_load_and_the_first_in_any_case() {
         const RECONCILE: bool = true;
+        type Letter = (bool, i64, i64);
         // (letters of a shard: whether it is a reconcile, cause, weight; how many are taken where 80 is the most)
-        let cases: [(&[(bool, i64, i64)], usize); 6] = [
+        let cases: [(&[Letter], usize); 6] = [
             (&[(false, 1, 10); 9], 8),
             (&[(false, 1, 9), (false, 2, 9)], 2),
             // Heavy ones count for ten, those of one cause together.
