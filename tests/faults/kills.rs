@@ -13,7 +13,7 @@ use crate::support::tap::{Step, Tap};
 use crate::{start_ready, stop};
 
 /// Where a transaction takes messages in.
-const INGEST: &str = "insert into event (";
+const INGEST: &str = "copy event (";
 /// Where a transaction saves jobs.
 const EXECUTOR: &str = "copy job (";
 
