@@ -65,46 +65,30 @@ pub(crate) async fn run(ground: &Ground, workload: &Workload, kind: Kind) -> Flo
     let client = connect(&database).await;
     set(&client, workload).await;
 
+    let other = connect(&database).await;
     let transactions = transactions(workload, kind);
     let mut floor = Floor::default();
     let wal_before = wal(&client).await;
     let started = Instant::now();
-    if let Happening::Idle { .. } = workload.happening {
-        for transaction in &transactions {
-            let begun = Instant::now();
-            client.batch_execute(transaction).await.unwrap();
-            floor.latencies.push(begun.elapsed());
+    match (workload.happening, kind) {
+        (Happening::Idle { .. }, _) => {
+            for transaction in &transactions {
+                let begun = Instant::now();
+                client.batch_execute(transaction).await.unwrap();
+                floor.latencies.push(begun.elapsed());
+            }
         }
-    } else if kind == Kind::Events {
-        let other = connect(&database).await;
-        let batches: Vec<_> = batches(workload.events(), workload.floor_batch).collect();
-        let work = async |no: usize, client: &Client| {
-            let settings = client.prepare(&settings("e.no = $1", "true")).await.unwrap();
-            let jobs = client.prepare(&jobs("select $1::int, p.organization_no from floor_partner p")).await;
-            let jobs = jobs.unwrap();
-            for events in batches.iter().skip(no).step_by(CONNECTIONS) {
-                client.batch_execute("begin").await.unwrap();
-                let writes = events.clone().map(async |event| {
-                    let event = event as i32;
-                    let (of_setting, of_job): ([&(dyn ToSql + Sync); 1], [_; 1]) = ([&event], [&event as _]);
-                    let writes =
-                        tokio::join!(client.execute(&settings, &of_setting), client.execute(&jobs, &of_job));
-                    (writes.0.unwrap(), writes.1.unwrap())
-                });
-                join_all(writes).await;
-                client.batch_execute("commit").await.unwrap();
-            }
-        };
-        tokio::join!(work(0, &client), work(1, &other));
-    } else {
-        let other = connect(&database).await;
-        let clients = [&client, &other];
-        let work = async |no: usize| {
-            for transaction in transactions.iter().skip(no).step_by(CONNECTIONS) {
-                clients[no].batch_execute(transaction).await.unwrap();
-            }
-        };
-        tokio::join!(work(0), work(1));
+        (_, Kind::Events) => {
+            tokio::join!(write_events(&client, workload, 0), write_events(&other, workload, 1));
+        }
+        (_, Kind::Sets | Kind::AllRows) => {
+            let work = async |no: usize, client: &Client| {
+                for transaction in transactions.iter().skip(no).step_by(CONNECTIONS) {
+                    client.batch_execute(transaction).await.unwrap();
+                }
+            };
+            tokio::join!(work(0, &client), work(1, &other));
+        }
     }
     floor.elapsed = started.elapsed();
     floor.wal_bytes = wal(&client).await - wal_before;
@@ -114,6 +98,22 @@ pub(crate) async fn run(ground: &Ground, workload: &Workload, kind: Kind) -> Flo
     let expected = ((workload.jobs() + own) as i64, (workload.settings() + own) as i64);
     assert_eq!((count.get(0), count.get(1)), expected, "jobs and settings of the floor");
     floor
+}
+
+/// Writes event by event what falls to one of the connections.
+async fn write_events(client: &Client, workload: &Workload, no: usize) {
+    let settings = client.prepare(&settings("e.no = $1", "true")).await.unwrap();
+    let jobs = "select $1::int, p.organization_no from floor_partner p";
+    let jobs = client.prepare(&self::jobs(jobs)).await.unwrap();
+    for events in batches(workload.events(), workload.floor_batch).skip(no).step_by(CONNECTIONS) {
+        client.batch_execute("begin").await.unwrap();
+        let writes = events.map(async |event| {
+            let event: [&(dyn ToSql + Sync); 1] = [&(event as i32)];
+            tokio::try_join!(client.execute(&settings, &event), client.execute(&jobs, &event)).unwrap();
+        });
+        join_all(writes).await;
+        client.batch_execute("commit").await.unwrap();
+    }
 }
 
 /// Makes the tables: the empty ones, and those that say what is to be written.
