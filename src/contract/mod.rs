@@ -37,7 +37,9 @@ use self::cloud_events::{CloudEvent, EventType, Identity};
 use self::fields::Unknown;
 use self::json::{Entry, Json, ReadError};
 use self::value::Values;
+use crate::domain::OrganizationNo;
 use crate::domain::catalogue::{Catalogue, CategoryId};
+use crate::domain::mailbox::Work;
 use crate::domain::partnership::{Onboarding, Terms};
 use crate::domain::setting::{Edit, ValueId};
 
@@ -104,6 +106,36 @@ pub enum Event {
     SettingChanged(SettingChanged),
     /// A partnership began, changed or ended.
     PartnershipChanged(PartnershipChanged),
+}
+
+impl Event {
+    /// What it asks for, where organizations have these numbers.
+    pub fn work(&self, number: impl Fn(&str) -> OrganizationNo) -> Work {
+        match self {
+            Self::SettingChanged(event) => Work::OwnChange {
+                organization: number(&event.organization_id),
+                category: event.category,
+                version: event.version,
+                edit: event.edit.clone(),
+            },
+            Self::PartnershipChanged(event) => Work::PartnershipChange {
+                upstream: number(&event.upstream_id),
+                downstream: number(&event.downstream_id),
+                terms: event.terms,
+                onboarding: event.onboarding,
+                version: event.version,
+            },
+        }
+    }
+
+    /// The organizations that it names.
+    pub fn organizations(&self) -> impl Iterator<Item = &Arc<str>> {
+        let (first, second) = match self {
+            Self::SettingChanged(event) => (&event.organization_id, None),
+            Self::PartnershipChanged(event) => (&event.upstream_id, Some(&event.downstream_id)),
+        };
+        std::iter::once(first).chain(second)
+    }
 }
 
 /// The `data` of a `setting-changed` event.

@@ -64,6 +64,17 @@ impl Letter {
         (self.position, self.work.cause(self.event), self.no)
     }
 
+    /// The shard in which it lies.
+    pub fn shard(&self) -> Shard {
+        match &self.work {
+            Work::SyncChange { to: Recipients::Shard(shard), .. } => *shard,
+            Work::SyncChange { to: Recipients::One(organization), .. }
+            | Work::OwnChange { organization, .. }
+            | Work::PartnershipChange { downstream: organization, .. } => organization.shard(),
+            Work::Reconcile(reconcile) => reconcile.downstream.shard(),
+        }
+    }
+
     /// The organization whose state the letter reads besides that of its own: it must not change meanwhile.
     pub fn reads(&self) -> Option<OrganizationNo> {
         match &self.work {
@@ -177,6 +188,16 @@ impl Work {
         }
     }
 
+    /// Of which kind the letter's jobs are.
+    pub fn kind(&self) -> JobKind {
+        match self {
+            Self::OwnChange { .. } => JobKind::OwnChange,
+            Self::PartnershipChange { .. } => JobKind::PartnershipChange,
+            Self::SyncChange { .. } => JobKind::SyncChange,
+            Self::Reconcile(_) => JobKind::Reconcile,
+        }
+    }
+
     /// The one organization whose settings the letter is about, unless it goes to a whole shard.
     pub fn organization(&self) -> Option<OrganizationNo> {
         match self {
@@ -207,17 +228,13 @@ pub struct NewLetter {
 
 impl NewLetter {
     /// This letter, as it would be if it lay in its mailbox, to a shard that one of these changes goes to.
-    pub fn to_shard(
-        &self,
-        no: LetterNo,
-        changes: &HashMap<ChangeNo, Arc<Change>>,
-    ) -> Option<(Shard, Letter)> {
+    pub fn to_shard(&self, no: LetterNo, changes: &HashMap<ChangeNo, Arc<Change>>) -> Option<Letter> {
         let FollowUp::SyncChange(change, Recipients::Shard(shard)) = self.work else { return None };
         let change = Arc::clone(changes.get(&change)?);
         let work = Work::SyncChange { change, to: Recipients::Shard(shard) };
         let Self { position, event, weight, replay, .. } = *self;
         let progress = Progress::NotBegun;
-        Some((shard, Letter { no, position, event, work, replay, progress, weight }))
+        Some(Letter { no, position, event, work, replay, progress, weight })
     }
 }
 

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::domain::catalogue::Catalogue;
-use crate::domain::mailbox::{Batch, Done, Letter, LetterNo, NewLetter};
+use crate::domain::mailbox::{Batch, Done, Letter, LetterNo};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::world::{World, Writes};
 use crate::domain::{OrganizationNo, Shard};
@@ -110,8 +110,8 @@ pub trait DatabaseTransaction: Send + Sync {
         attempts: &Attempts,
     ) -> impl Future<Output = Result<FoundWrongs, StoreError>> + Send;
 
-    /// See [`Transaction::add_new_letters`].
-    fn add_new_letters(&self, letters: &[NewLetter]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// See [`Transaction::add_letters`].
+    fn add_letters(&self, letters: &[Letter]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// See [`Transaction::savepoint`].
     fn savepoint(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -222,8 +222,8 @@ impl DatabaseTransaction for Transaction<'_> {
         self.save(catalogue, writes, done, attempts).await
     }
 
-    async fn add_new_letters(&self, letters: &[NewLetter]) -> Result<(), StoreError> {
-        self.add_new_letters(letters).await
+    async fn add_letters(&self, letters: &[Letter]) -> Result<(), StoreError> {
+        self.add_letters(letters).await
     }
 
     async fn savepoint(&self) -> Result<(), StoreError> {

@@ -131,21 +131,16 @@ impl<'a> Rehearsal<'a> {
 
     /// What an event asks for; nothing where its category is never synced.
     async fn work_of(&mut self, envelope: &Envelope) -> Result<Option<Work>, OperationError> {
-        Ok(match &envelope.event {
-            Event::SettingChanged(event) => {
-                let organization = self.organization(&event.organization_id).await?;
-                let is_synced = self.catalogue.get(event.category).reach != Reach::Never;
-                let (category, version, edit) = (event.category, event.version, event.edit.clone());
-                is_synced.then_some(Work::OwnChange { organization, category, version, edit })
-            }
-            Event::PartnershipChanged(event) => Some(Work::PartnershipChange {
-                upstream: self.organization(&event.upstream_id).await?,
-                downstream: self.organization(&event.downstream_id).await?,
-                terms: event.terms,
-                onboarding: event.onboarding,
-                version: event.version,
-            }),
-        })
+        if let Event::SettingChanged(event) = &envelope.event
+            && self.catalogue.get(event.category).reach == Reach::Never
+        {
+            return Ok(None);
+        }
+        let mut numbers = HashMap::new();
+        for id in envelope.event.organizations() {
+            numbers.insert(&**id, self.organization(id).await?);
+        }
+        Ok(Some(envelope.event.work(|id| numbers[id])))
     }
 
     /// The number of an organization; a new one where nobody has named it before.

@@ -129,8 +129,9 @@ impl Transaction<'_> {
         Ok(Locked::of(locked.iter().map(|row| Shard(row.get(0))), &held))
     }
 
-    /// Locks those of the shards that it can, besides `locked` ones which it holds, and tells which hold no letter
-    /// now, and who is paused. In these, what comes next comes first.
+    /// Locks those of the shards that hold no letter, as far as it can, besides `locked` ones which it holds; tells
+    /// which do so still, and who is paused. In these, what comes next comes first. A shard with letters is not
+    /// locked: whoever works these off has the better use for it.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
@@ -141,7 +142,7 @@ impl Transaction<'_> {
         let (of_new, of_all): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&new], [&all]);
         // In this order: the others are asked under the locks.
         let (new, held, empty) = together!(
-            self.query(statements::SHARDS_LOCK, &of_new),
+            self.query(statements::SHARDS_LOCK_EMPTY, &of_new),
             self.query(statements::LETTERS_HELD, &of_all),
             self.query(statements::SHARDS_EMPTY, &of_all),
         )?;

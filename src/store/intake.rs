@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::payload::{PartnershipPayload, SettingPayload};
 use super::pool::{Store, Transaction};
+use super::save::LetterColumns;
 use super::statements;
 use super::together::together;
 use crate::contract::{
@@ -23,7 +24,7 @@ use crate::contract::{
 use crate::domain::catalogue::{Catalogue, Reach};
 use crate::domain::mailbox::JobKind;
 use crate::domain::setting::Edit;
-use crate::domain::{EventNo, OrganizationNo};
+use crate::domain::{EventNo, OrganizationNo, Position};
 
 /// A message, with what its bytes turned out to be.
 #[derive(Debug)]
@@ -123,7 +124,7 @@ impl Transaction<'_> {
         // What is copied goes out while nothing else is under way: see `Transaction::copy_unless`.
         self.add_events(&events.columns).await?;
         self.add_values(&new, &known_values).await?;
-        self.add_letters(&events.letters).await?;
+        self.insert_letters(&events.letters).await?;
         if !events.letters.shards.is_empty() {
             self.query(statements::LETTERS_NOTIFY, &[]).await?;
         }
@@ -211,19 +212,6 @@ const EVENT_TYPES: [Type; 13] = [
     Type::JSONB,
 ];
 
-/// The columns of `letters_add`.
-#[derive(Default)]
-pub(super) struct LetterColumns {
-    pub(super) shards: Vec<i16>,
-    pub(super) positions: Vec<i64>,
-    pub(super) causes: Vec<i64>,
-    pub(super) events: Vec<i64>,
-    pub(super) kinds: Vec<&'static str>,
-    pub(super) organizations: Vec<Option<i32>>,
-    pub(super) weights: Vec<i64>,
-    pub(super) replays: Vec<bool>,
-}
-
 /// New events, and their letters.
 struct Events<'a> {
     catalogue: &'a Catalogue,
@@ -270,14 +258,9 @@ impl<'a> Events<'a> {
                 (downstream, JobKind::PartnershipChange, 1)
             }
         };
-        self.letters.shards.push(OrganizationNo(letter_to).shard().0);
-        self.letters.positions.push(no);
-        self.letters.causes.push(no);
-        self.letters.events.push(no);
-        self.letters.kinds.push(kind.name());
-        self.letters.organizations.push(Some(letter_to));
-        self.letters.weights.push(weight as i64);
-        self.letters.replays.push(replay);
+        let (event, to) = (EventNo(no), OrganizationNo(letter_to));
+        let order = (Position(no), event);
+        self.letters.push((to.shard(), Some(to)), (kind, event.into()), order, (weight as i64, replay));
         Ok(false)
     }
 }
@@ -313,17 +296,8 @@ impl Transaction<'_> {
 
     /// The numbers of all organizations that the events name; new ones are added.
     async fn organizations(&self, events: &[&Envelope]) -> Result<HashMap<String, i32>, StoreError> {
-        let mut ids: BTreeSet<&str> = BTreeSet::new();
-        for envelope in events {
-            match &envelope.event {
-                Event::SettingChanged(event) => {
-                    ids.insert(&event.organization_id);
-                }
-                Event::PartnershipChanged(event) => {
-                    ids.extend([&*event.upstream_id, &*event.downstream_id]);
-                }
-            }
-        }
+        let ids: BTreeSet<&str> =
+            events.iter().flat_map(|envelope| envelope.event.organizations()).map(|id| &**id).collect();
         let mut found = HashMap::new();
         for attempt in 0..2 {
             let missing: Vec<&str> = ids.iter().copied().filter(|id| !found.contains_key(*id)).collect();
@@ -352,20 +326,6 @@ impl Transaction<'_> {
         let rows = self.query(statements::EVENTS_CONTENT, &[&sources, &ids]).await?;
         let content = |row: &tokio_postgres::Row| row.get::<_, &[u8]>(2).try_into().unwrap_or([0; 32]);
         Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), content(row))).collect())
-    }
-
-    pub(super) async fn add_letters(&self, letters: &LetterColumns) -> Result<(), StoreError> {
-        if letters.shards.is_empty() {
-            return Ok(());
-        }
-        let LetterColumns { shards, positions, causes, events, kinds, organizations, weights, replays } =
-            letters;
-        self.execute(
-            statements::LETTERS_ADD,
-            &[shards, positions, causes, events, kinds, organizations, weights, replays],
-        )
-        .await?;
-        Ok(())
     }
 
     async fn add_rejected(

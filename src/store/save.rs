@@ -1,6 +1,6 @@
 //! Saves what was done: the world's writes, and jobs, changes, letters and verdicts.
 //!
-//! One statement for each table and kind of write, all of them under way at once but for the two that copy. One that
+//! One statement for each table and kind of write, all of them under way at once but for those that copy. One that
 //! fails leaves the transaction to be dropped.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,7 +11,6 @@ use uuid::Uuid;
 use super::batch::Attempts;
 use super::columns::{Columns, DeclinedColumns};
 use super::error::StoreError;
-use super::intake::LetterColumns;
 use super::payload::effects_text;
 use super::pool::Transaction;
 use super::rows::{Named, organization};
@@ -22,11 +21,11 @@ use crate::contract::RejectionCode;
 use crate::domain::catalogue::{Catalogue, Kind};
 use crate::domain::decide::{Counts, Skipped};
 use crate::domain::mailbox::{
-    Cut, Done, FollowUp, FoundWrong, JobKind, NewLetter, Progress, Recipients, Verdict,
+    Cut, Done, FollowUp, FoundWrong, JobKind, Letter, NewLetter, Progress, Recipients, Reconcile, Verdict,
 };
-use crate::domain::setting::{Entry, ValueId};
+use crate::domain::setting::{Change, Entry, ValueId};
 use crate::domain::world::{EntryAddress, Writes};
-use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo};
+use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard};
 
 /// What was wrong with events that were found wrong when they ran: code and reason.
 pub type FoundWrongs = BTreeMap<EventNo, (RejectionCode, String)>;
@@ -49,11 +48,11 @@ impl Transaction<'_> {
         // What is copied goes out while nothing else is under way: see `Transaction::copy_unless`.
         self.add_settings(catalogue, &writes.entries_added).await?;
         self.add_jobs(done, attempts, &names, &found_wrong).await?;
+        self.add_changes(catalogue, done).await?;
         together!(
             self.save_settings(catalogue, writes),
             self.save_declined(catalogue, writes),
             self.save_partnerships(catalogue, writes),
-            self.save_changes(catalogue, done),
             self.save_letters(done),
             self.archive_settings(catalogue, done),
             self.save_verdicts(done, &found_wrong),
@@ -64,16 +63,35 @@ impl Transaction<'_> {
         Ok(found_wrong)
     }
 
-    /// Adds letters that follow from what was saved before, to be done later. Not for reconciles, which are
-    /// weighed.
+    /// Adds letters that have just come about to their mailboxes, to be done later. Not reconciles, which are
+    /// weighed. Wakes the executors.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses: then the transaction must be dropped.
-    pub async fn add_new_letters(&self, letters: &[NewLetter]) -> Result<(), StoreError> {
-        if !letters.is_empty() {
-            self.add_letters(&new_letters(letters, &HashMap::new())).await?;
-            self.query(statements::LETTERS_NOTIFY, &[]).await?;
+    pub async fn add_letters(&self, letters: &[Letter]) -> Result<(), StoreError> {
+        if letters.is_empty() {
+            return Ok(());
         }
+        let mut columns = LetterColumns::default();
+        for letter in letters {
+            let Letter { position, event, ref work, weight, replay, .. } = *letter;
+            let (to, cause) = ((letter.shard(), work.organization()), work.cause(event));
+            columns.push(to, (work.kind(), cause), (position, event), (weight, replay));
+        }
+        self.insert_letters(&columns).await?;
+        self.query(statements::LETTERS_NOTIFY, &[]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn insert_letters(&self, letters: &LetterColumns) -> Result<(), StoreError> {
+        let LetterColumns { shards, positions, causes, events, kinds, organizations, weights, replays } =
+            letters;
+        self.execute_unless(
+            shards.is_empty(),
+            statements::LETTERS_ADD,
+            [shards, positions, causes, events, kinds, organizations, weights, replays],
+        )
+        .await?;
         Ok(())
     }
 
@@ -188,55 +206,20 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    async fn save_changes(&self, catalogue: &Catalogue, done: &Done) -> Result<(), StoreError> {
-        let mut rows = ChangeColumns::default();
-        for change in &done.changes {
-            let category = catalogue.get(change.category);
-            rows.push(change.no, change.event, change.cause, change.organization);
-            rows.categories.push(Some(&*category.name));
-            rows.downstreams.push(None);
-            rows.beginnings.push(None);
-            rows.merges.push(category.kind == Kind::Collection && change.adds());
-            let payload = effects_text(&change.entries).map_err(|error| StoreError::Row {
-                what: format!("change {}", change.no.0),
-                reason: error.to_string(),
-            })?;
-            rows.payloads.push(Some(payload));
-        }
-        for reconcile in &done.reconciles {
-            rows.push(reconcile.no, reconcile.event, reconcile.event.into(), reconcile.upstream);
-            rows.categories.push(None);
-            rows.downstreams.push(Some(reconcile.downstream.0));
-            rows.beginnings.push(Some(reconcile.beginning.name()));
-            rows.merges.push(false);
-            rows.payloads.push(None);
-        }
-        let ChangeColumns {
-            nos,
-            events,
-            causes,
-            organizations,
-            categories,
-            downstreams,
-            beginnings,
-            merges,
-            payloads,
-        } = &rows;
-        self.execute_unless(
-            nos.is_empty(),
-            statements::CHANGES_ADD,
-            [nos, events, causes, organizations, categories, downstreams, beginnings, merges, payloads],
-        )
-        .await?;
-        Ok(())
+    async fn add_changes(&self, catalogue: &Catalogue, done: &Done) -> Result<(), StoreError> {
+        let changes = done.changes.iter().map(|change| ChangeRow::of_change(catalogue, change));
+        let reconciles = done.reconciles.iter().map(|reconcile| Ok(ChangeRow::of_reconcile(reconcile)));
+        let rows: Vec<ChangeRow<'_>> = changes.chain(reconciles).collect::<Result<_, StoreError>>()?;
+        let columns = rows.iter().map(ChangeRow::columns);
+        self.copy_unless(rows.is_empty(), statements::CHANGES_ADD, &CHANGE_TYPES, columns).await
     }
 
     async fn save_letters(&self, done: &Done) -> Result<(), StoreError> {
         let weights = self.reconcile_weights(done).await?;
-        let letters = new_letters(&done.letters_new, &weights);
+        let letters = LetterColumns::of(&done.letters_new, &weights);
         let gone: Vec<i64> = done.letters_done.iter().filter(|no| no.is_stored()).map(|no| no.0).collect();
         together!(
-            self.add_letters(&letters),
+            self.insert_letters(&letters),
             self.cut_letters(&done.letters_cut),
             self.execute_unless(gone.is_empty(), statements::LETTERS_REMOVE, [&gone]),
         )?;
@@ -514,54 +497,128 @@ impl<'a> SettingColumns<'a> {
     }
 }
 
-fn new_letters(new: &[NewLetter], weights: &HashMap<ChangeNo, i64>) -> LetterColumns {
-    let mut letters = LetterColumns::default();
-    for letter in new {
-        let (shard, cause, kind, organization) = match letter.work {
-            FollowUp::SyncChange(no, Recipients::Shard(shard)) => (shard, no, JobKind::SyncChange, None),
-            FollowUp::SyncChange(no, Recipients::One(organization)) => {
-                (organization.shard(), no, JobKind::SyncChange, Some(organization.0))
-            }
-            FollowUp::Reconcile(no, organization) => {
-                (organization.shard(), no, JobKind::Reconcile, Some(organization.0))
-            }
-        };
-        letters.shards.push(shard.0);
-        letters.positions.push(letter.position.0);
-        letters.causes.push(cause.0);
-        letters.events.push(letter.event.0);
-        letters.kinds.push(kind.name());
-        letters.organizations.push(organization);
-        letters.weights.push(weights.get(&cause).copied().unwrap_or(letter.weight));
-        letters.replays.push(letter.replay);
+/// The columns of `letters_add`.
+#[derive(Default)]
+pub(super) struct LetterColumns {
+    pub(super) shards: Vec<i16>,
+    positions: Vec<i64>,
+    causes: Vec<i64>,
+    events: Vec<i64>,
+    kinds: Vec<&'static str>,
+    organizations: Vec<Option<i32>>,
+    weights: Vec<i64>,
+    replays: Vec<bool>,
+}
+
+impl LetterColumns {
+    /// Letters that follow, where reconciles have these weights.
+    fn of(new: &[NewLetter], weights: &HashMap<ChangeNo, i64>) -> Self {
+        let mut letters = Self::default();
+        for letter in new {
+            let (to, cause, kind) = match letter.work {
+                FollowUp::SyncChange(no, Recipients::Shard(shard)) => {
+                    ((shard, None), no, JobKind::SyncChange)
+                }
+                FollowUp::SyncChange(no, Recipients::One(organization)) => {
+                    ((organization.shard(), Some(organization)), no, JobKind::SyncChange)
+                }
+                FollowUp::Reconcile(no, organization) => {
+                    ((organization.shard(), Some(organization)), no, JobKind::Reconcile)
+                }
+            };
+            let weight = weights.get(&cause).copied().unwrap_or(letter.weight);
+            let NewLetter { position, event, replay, .. } = *letter;
+            letters.push(to, (kind, cause.into()), (position, event), (weight, replay));
+        }
+        letters
     }
-    letters
+
+    /// Adds one: where it lies and for whom, what is to be done for which cause, its turn, and its weight.
+    pub(super) fn push(
+        &mut self,
+        (shard, organization): (Shard, Option<OrganizationNo>),
+        (kind, cause): (JobKind, CauseNo),
+        (position, event): (Position, EventNo),
+        (weight, replay): (i64, bool),
+    ) {
+        self.shards.push(shard.0);
+        self.positions.push(position.0);
+        self.causes.push(cause.0);
+        self.events.push(event.0);
+        self.kinds.push(kind.name());
+        self.organizations.push(organization.map(|organization| organization.0));
+        self.weights.push(weight);
+        self.replays.push(replay);
+    }
 }
 
 fn uuid(value: ValueId) -> Uuid {
     Uuid::from_u128(value.0)
 }
 
-/// The columns of `changes_add`.
-#[derive(Default)]
-struct ChangeColumns<'a> {
-    nos: Vec<i64>,
-    events: Vec<i64>,
-    causes: Vec<i64>,
-    organizations: Vec<i32>,
-    categories: Vec<Option<&'a str>>,
-    downstreams: Vec<Option<i32>>,
-    beginnings: Vec<Option<&'static str>>,
-    merges: Vec<bool>,
-    payloads: Vec<Option<String>>,
+/// The columns of `changes_add`: the server takes enumerations and `json` as text.
+const CHANGE_TYPES: [Type; 9] = [
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT4,
+    Type::TEXT,
+    Type::INT4,
+    Type::TEXT,
+    Type::BOOL,
+    Type::TEXT,
+];
+
+/// A row of `changes_add`.
+struct ChangeRow<'a> {
+    no: i64,
+    event: i64,
+    cause: i64,
+    organization: i32,
+    category: Option<&'a str>,
+    downstream: Option<i32>,
+    beginning: Option<&'static str>,
+    merges: bool,
+    payload: Option<String>,
 }
 
-impl ChangeColumns<'_> {
-    fn push(&mut self, no: ChangeNo, event: EventNo, cause: CauseNo, organization: OrganizationNo) {
-        self.nos.push(no.0);
-        self.events.push(event.0);
-        self.causes.push(cause.0);
-        self.organizations.push(organization.0);
+impl<'a> ChangeRow<'a> {
+    fn of_change(catalogue: &'a Catalogue, change: &Change) -> Result<Self, StoreError> {
+        let category = catalogue.get(change.category);
+        let payload = effects_text(&change.entries).map_err(|error| StoreError::Row {
+            what: format!("change {}", change.no.0),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            no: change.no.0,
+            event: change.event.0,
+            cause: change.cause.0,
+            organization: change.organization.0,
+            category: Some(&category.name),
+            downstream: None,
+            beginning: None,
+            merges: category.kind == Kind::Collection && change.adds(),
+            payload: Some(payload),
+        })
+    }
+
+    fn of_reconcile(reconcile: &Reconcile) -> Self {
+        Self {
+            no: reconcile.no.0,
+            event: reconcile.event.0,
+            cause: reconcile.event.0,
+            organization: reconcile.upstream.0,
+            category: None,
+            downstream: Some(reconcile.downstream.0),
+            beginning: Some(reconcile.beginning.name()),
+            merges: false,
+            payload: None,
+        }
+    }
+
+    fn columns(&self) -> [&(dyn ToSql + Sync); 9] {
+        let Self { no, event, cause, organization, category, downstream, beginning, merges, payload } = self;
+        [no, event, cause, organization, category, downstream, beginning, merges, payload]
     }
 }
 

@@ -151,6 +151,7 @@ statements! {
     SHARDS_DUE = "shards_due",
     SHARDS_EMPTY = "shards_empty",
     SHARDS_LOCK = "shards_lock",
+    SHARDS_LOCK_EMPTY = "shards_lock_empty",
     SHARDS_LOCK_SHARED = "shards_lock_shared",
     SHARDS_WAIT = "shards_wait",
     SHOW_CAUSE = "show_cause",

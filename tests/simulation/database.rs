@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use channel_sync::contract::{Envelope, Event};
+use channel_sync::contract::Envelope;
 use channel_sync::domain::catalogue::{Catalogue, Reach};
 use channel_sync::domain::decide::Counts;
 use channel_sync::domain::mailbox::{
-    Batch, Done, FollowUp, JobDone, JobKind, JobPart, Letter, LetterNo, NewLetter, Progress, Recipients,
-    Verdict, Work, numbers_needed,
+    Batch, Done, FollowUp, JobDone, JobKind, JobPart, Letter, LetterNo, Progress, Recipients, Verdict, Work,
+    numbers_needed,
 };
 use channel_sync::domain::partnership::Mode;
 use channel_sync::domain::plan::Plan;
@@ -442,10 +442,7 @@ impl Transaction {
 impl Transaction {
     async fn add_organizations(&self, events: &[&Envelope]) -> Result<(), StoreError> {
         self.statement("find organizations").await?;
-        let named = events.iter().flat_map(|envelope| match &envelope.event {
-            Event::SettingChanged(event) => vec![&event.organization_id],
-            Event::PartnershipChanged(event) => vec![&event.upstream_id, &event.downstream_id],
-        });
+        let named = events.iter().flat_map(|envelope| envelope.event.organizations());
         let named: BTreeSet<String> = named.map(ToString::to_string).collect();
         let missing = |shared: &Shared| -> BTreeSet<String> {
             let rows = shared.server.view(self.no);
@@ -502,7 +499,7 @@ impl Transaction {
                 continue;
             }
             let no = EventNo(numbers[*place]);
-            let work = work_of(&known, envelope);
+            let work = envelope.event.work(|id| known.organizations[id]);
             let ignored = matches!(&work, Work::OwnChange { category, .. }
                 if catalogue.get(*category).reach == Reach::Never);
             let weight = match &work {
@@ -551,26 +548,6 @@ impl Transaction {
 fn new_letter(no: LetterNo, position: Position, event: EventNo, work: Work, weight: i64) -> Letter {
     let (replay, progress) = (false, Progress::NotBegun);
     Letter { no, position, event, work, replay, progress, weight }
-}
-
-/// What an event asks for.
-fn work_of(rows: &Rows, envelope: &Envelope) -> Work {
-    let number = |id: &str| rows.organizations[id];
-    match &envelope.event {
-        Event::SettingChanged(event) => Work::OwnChange {
-            organization: number(&event.organization_id),
-            category: event.category,
-            version: event.version,
-            edit: event.edit.clone(),
-        },
-        Event::PartnershipChanged(event) => Work::PartnershipChange {
-            upstream: number(&event.upstream_id),
-            downstream: number(&event.downstream_id),
-            terms: event.terms,
-            onboarding: event.onboarding,
-            version: event.version,
-        },
-    }
 }
 
 impl Database for Memory {
@@ -672,8 +649,11 @@ impl DatabaseTransaction for Transaction {
         self.statement("lock shards for what follows").await?;
         let locked: Vec<Shard> = {
             let server = &mut self.memory.site.lock().server;
-            let mut is_locked =
-                |shard: &Shard| locked.contains(shard) || server.lock_shard(self.no, *shard, true);
+            let rows = server.view(self.no);
+            let is_empty = |shard: &Shard| rows.letters.values().all(|row| row.shard() != *shard);
+            let mut is_locked = |shard: &Shard| {
+                locked.contains(shard) || is_empty(shard) && server.lock_shard(self.no, *shard, true)
+            };
             shards.iter().copied().filter(|shard| is_locked(shard)).collect()
         };
         self.statement("look who is held").await?;
@@ -873,7 +853,7 @@ impl DatabaseTransaction for Transaction {
             done.letters_done.iter().partition(|no| no.is_stored());
         effects.extend(gone.into_iter().map(Effect::LetterRemoved));
         shared.tally.at_once += at_once.len() as u64;
-        effects.extend(new_letters(shared, began, &rows, done, &done.letters_new));
+        effects.extend(new_letters(shared, began, &rows, done));
         effects.extend(done.letters_cut.iter().cloned().map(Effect::LetterCut));
         for one in work_done {
             let no = shared.server.job();
@@ -909,16 +889,18 @@ impl DatabaseTransaction for Transaction {
         Ok(FoundWrongs::new())
     }
 
-    async fn add_new_letters(&self, letters: &[NewLetter]) -> Result<(), StoreError> {
+    async fn add_letters(&self, letters: &[Letter]) -> Result<(), StoreError> {
         if letters.is_empty() {
             return Ok(());
         }
         self.statement("add letters").await?;
-        let mut guard = self.memory.site.lock();
-        let shared = &mut *guard;
-        let (rows, began) = (shared.server.view(self.no), shared.server.open[&self.no].began);
-        let effects = new_letters(shared, began, &rows, &Done::default(), letters);
-        shared.server.mine(self.no).effects.extend(effects);
+        let server = &mut self.memory.site.lock().server;
+        let run_at = server.open[&self.no].began;
+        for letter in letters {
+            let letter = Letter { no: server.letter(), ..letter.clone() };
+            let row = LetterRow { letter, attempts: 0, attempts_before: 0, run_at };
+            server.mine(self.no).effects.push(Effect::LetterAdded(Arc::new(row)));
+        }
         Ok(())
     }
 
@@ -992,12 +974,7 @@ impl DatabaseTransaction for Transaction {
                 continue;
             };
             shared.say(self.memory.actor, || format!("blames letter {} of {organization:?}: {error}", no.0));
-            let kind = match row.letter.work {
-                Work::OwnChange { .. } => JobKind::OwnChange,
-                Work::PartnershipChange { .. } => JobKind::PartnershipChange,
-                Work::SyncChange { .. } => JobKind::SyncChange,
-                Work::Reconcile(_) => JobKind::Reconcile,
-            };
+            let kind = row.letter.work.kind();
             let seen = &shared.server.open[&self.no].seen;
             if let Err(wrong) = checks::blamed(&rows, seen, &shared.troubles, row, error) {
                 shared.must_not_be(wrong);
@@ -1089,9 +1066,9 @@ impl Transaction {
 }
 
 /// Letters that follow, as they are added.
-fn new_letters(shared: &mut Shared, began: i64, rows: &Rows, done: &Done, new: &[NewLetter]) -> Vec<Effect> {
+fn new_letters(shared: &mut Shared, began: i64, rows: &Rows, done: &Done) -> Vec<Effect> {
     let mut effects = Vec::new();
-    for new in new {
+    for new in &done.letters_new {
         let mut weight = new.weight;
         let work = match new.work {
             FollowUp::SyncChange(no, to) => {
