@@ -57,6 +57,7 @@ pub trait DatabaseTransaction: Send + Sync {
     fn lock_shards(
         &self,
         shards: &[Shard],
+        shards_max: usize,
         lock_timeout: Duration,
     ) -> impl Future<Output = Result<Locked, StoreError>> + Send;
 
@@ -169,8 +170,13 @@ impl DatabaseSession for Session {
 }
 
 impl DatabaseTransaction for Transaction<'_> {
-    async fn lock_shards(&self, shards: &[Shard], lock_timeout: Duration) -> Result<Locked, StoreError> {
-        self.lock_shards(shards, lock_timeout).await
+    async fn lock_shards(
+        &self,
+        shards: &[Shard],
+        shards_max: usize,
+        lock_timeout: Duration,
+    ) -> Result<Locked, StoreError> {
+        self.lock_shards(shards, shards_max, lock_timeout).await
     }
 
     async fn lock_empty(&self, shards: &[Shard], locked: &[Shard]) -> Result<Locked, StoreError> {

@@ -11,12 +11,13 @@
 //! What follows from a job is written as letters to the shards of the downstreams. Where it is little, and nothing
 //! else is to be done in these shards before it, it is done at once, in the same transaction.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Care, OpenBatch, SPANS, THOROUGH_PATIENCE, Unsaved};
@@ -46,9 +47,9 @@ pub struct BatchLimits {
 }
 
 impl BatchLimits {
-    /// Takes out as many shards as fill a batch. Where less than two batches are due, half of it: another executor
-    /// takes the other half, in place of looking on at the end.
-    fn choose(self, due: &mut Vec<Due>) -> Vec<Shard> {
+    /// How many of the first of these shards fill a batch. Where less than two batches are due, half of it: another
+    /// executor takes the other half, in place of looking on at the end.
+    fn choose(self, due: &[Due]) -> usize {
         let share = |all: usize, max: usize| (all / 2).clamp((max / SMALLEST_SHARE).max(1), max);
         let letters_max = share(due.iter().map(|due| due.letters as usize).sum(), self.letters_max);
         let writes_max = share(due.iter().map(|due| due.weight as usize).sum(), self.writes_max);
@@ -58,8 +59,7 @@ impl BatchLimits {
             weight += due.weight as usize;
             letters >= letters_max || weight >= writes_max
         });
-        let chosen = enough.map_or(due.len(), |last| last + 1);
-        due.drain(..chosen).map(|due| due.shard).collect()
+        enough.map_or(due.len(), |last| last + 1)
     }
 }
 
@@ -137,13 +137,15 @@ impl<D: Database> Executor<D> {
     /// Where the database cannot be reached or refuses for a reason that is no single job's: then nothing of
     /// the batch took effect.
     pub async fn step(&self) -> Result<Step, StoreError> {
-        let free = self.claims.free();
+        let (free, elsewhere) = self.claims.free();
+        // What is left to somebody else may be left by him: it is looked at again soon.
+        let nothing = Step { saw_due: elsewhere, ..Step::default() };
         if free.is_empty() {
-            return Ok(Step::default());
+            return Ok(nothing);
         }
         let mut due = self.database.shards_due(&free, self.limits.letters_max).await?;
         if due.is_empty() {
-            return Ok(Step::default());
+            return Ok(nothing);
         }
         // From another shard on at each step, so that none is always last.
         let first = self.steps.fetch_add(FIRST_SHARD_STRIDE, Ordering::Relaxed) % SHARDS as usize;
@@ -152,19 +154,16 @@ impl<D: Database> Executor<D> {
         let mut step = Step::default();
         // Where all that is due in some shards only waits, the next ones may hold work.
         while !due.is_empty() && !step.went_on() {
-            let claim = self.claims.claim(self.limits.choose(&mut due));
-            let shards = &*claim.shards;
-            if shards.is_empty() {
-                step.saw_due = true;
-                continue;
-            }
-            let mut unsaved = None;
+            let shards: Vec<Shard> = due.iter().map(|due| due.shard).collect();
+            let shards = (&*shards, self.limits.choose(&due));
+            let (mut unsaved, mut tried) = (None, BTreeSet::new());
             let trace = self.traces.begin();
-            let worked_off = match self.work_off(&mut session, shards, Care::Quick, &mut unsaved).await {
+            let quick = self.work_off(&mut session, shards, Care::Quick, &mut unsaved, &mut tried).await;
+            let worked_off = match quick {
                 Err(error) if error.may_be_one_job() => {
-                    tracing::debug!(%error, shards = shards.len(), "a batch failed; look for the job that does");
+                    tracing::debug!(%error, shards = shards.1, "a batch failed; look for the job that does");
                     self.metrics.repeated();
-                    self.work_off(&mut session, shards, Care::Thorough, &mut unsaved).await
+                    self.work_off(&mut session, shards, Care::Thorough, &mut unsaved, &mut tried).await
                 }
                 outcome => outcome,
             };
@@ -178,18 +177,21 @@ impl<D: Database> Executor<D> {
                     return Err(error);
                 }
             };
+            due.retain(|due| !tried.contains(&due.shard));
         }
         Ok(step)
     }
 
-    /// Works off a batch of the due letters of these shards, as far as they can be locked. A quick one that met
-    /// locked rows leaves behind what it was about to save, and a thorough one begins with these rows.
+    /// Works off a batch of the due letters of the first so many of these shards that can be locked; says which it
+    /// tried. A quick one that met locked rows leaves behind what it was about to save, and a thorough one begins with
+    /// these rows.
     async fn work_off(
         &self,
         session: &mut D::Session,
-        shards: &[Shard],
+        (shards, shards_max): (&[Shard], usize),
         care: Care,
         unsaved: &mut Option<Unsaved>,
+        tried: &mut BTreeSet<Shard>,
     ) -> Result<Step, StoreError> {
         let (began, trace) = (Instant::now(), self.traces.begin());
         let transaction = session.begin().await?;
@@ -197,8 +199,14 @@ impl<D: Database> Executor<D> {
             Care::Quick => self.limits.lock_timeout,
             Care::Thorough => self.limits.lock_timeout * THOROUGH_PATIENCE,
         };
-        let locked = transaction.lock_shards(shards, lock_timeout).await?;
-        self.metrics.tried_to_lock(shards.len(), locked.shards.len());
+        let locked = transaction.lock_shards(shards, shards_max, lock_timeout).await?;
+        let _claim = self.claims.claim(locked.shards.clone());
+        let is_last = |shard: &Shard| Some(shard) == locked.shards.last();
+        let last = shards.iter().position(is_last).filter(|_| locked.shards.len() == shards_max);
+        let (tried_now, _) = shards.split_at(last.map_or(shards.len(), |last| last + 1));
+        tried.extend(tried_now);
+        self.metrics.tried_to_lock(tried_now.len(), locked.shards.len());
+        self.claims.missed(tried_now.iter().filter(|shard| !locked.shards.contains(shard)));
         if locked.shards.is_empty() || locked.everybody_held {
             self.metrics.found_nothing();
             return Ok(Step { saw_due: !locked.everybody_held, ..Step::default() });
@@ -326,26 +334,48 @@ impl<D: Database> Executor<D> {
 /// A batch is not made smaller than this part of what it may be, so that another executor has something to do.
 const SMALLEST_SHARE: usize = 4;
 
-/// Shards that workers of this executor are at work on: the others need not look there. What keeps them apart is the
-/// lock in the database, which holds for other processes too.
+/// Shards that workers of this executor are at work on, or that somebody else was found at work on just now: the others
+/// need not look there. What keeps them apart is the lock in the database, which holds for other processes too.
 #[derive(Debug, Default)]
-struct Claims(Mutex<BTreeSet<Shard>>);
+struct Claims(Mutex<Claimed>);
+
+#[derive(Debug, Default)]
+struct Claimed {
+    shards: BTreeSet<Shard>,
+    /// Until when those are left alone that somebody else has locked.
+    elsewhere: BTreeMap<Shard, Instant>,
+}
 
 impl Claims {
-    /// The shards that nobody has claimed.
-    fn free(&self) -> Vec<Shard> {
-        let claimed = self.claimed();
-        Shard::all().filter(|shard| !claimed.contains(shard)).collect()
+    /// The shards that nobody has claimed, and whether others are only left alone since somebody else has them.
+    fn free(&self) -> (Vec<Shard>, bool) {
+        let mut claimed = self.claimed();
+        let now = Instant::now();
+        claimed.elsewhere.retain(|_, until| *until > now);
+        let is_free =
+            |shard: &Shard| !claimed.shards.contains(shard) && !claimed.elsewhere.contains_key(shard);
+        (Shard::all().filter(is_free).collect(), !claimed.elsewhere.is_empty())
     }
 
     /// Claims those of these shards that are free, until the claim is dropped.
     fn claim(&self, mut shards: Vec<Shard>) -> Claim<'_> {
         let mut claimed = self.claimed();
-        shards.retain(|shard| claimed.insert(*shard));
+        shards.retain(|shard| claimed.shards.insert(*shard));
         Claim { claims: self, shards }
     }
 
-    fn claimed(&self) -> MutexGuard<'_, BTreeSet<Shard>> {
+    /// Somebody else has locked these; another process, where nobody here has claimed them.
+    fn missed<'a>(&self, shards: impl Iterator<Item = &'a Shard>) {
+        let until = Instant::now() + BLOCKED_PAUSE;
+        let mut claimed = self.claimed();
+        for shard in shards {
+            if !claimed.shards.contains(shard) {
+                claimed.elsewhere.insert(*shard, until);
+            }
+        }
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, Claimed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -360,7 +390,7 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut claimed = self.claims.claimed();
         for shard in &self.shards {
-            claimed.remove(shard);
+            claimed.shards.remove(shard);
         }
     }
 }
@@ -393,12 +423,11 @@ mod tests {
             (&[(1_000, 10); 3], 1),
         ];
         for (all, taken) in cases {
-            let mut due: Vec<Due> = (0..)
+            let due: Vec<Due> = (0..)
                 .zip(all)
                 .map(|(no, (letters, weight))| Due { shard: Shard(no), letters: *letters, weight: *weight })
                 .collect();
-            let chosen = limits.choose(&mut due);
-            assert_eq!((chosen.len(), due.len()), (taken, all.len() - taken), "{all:?}");
+            assert_eq!(limits.choose(&due), taken, "{all:?}");
         }
     }
 
@@ -408,10 +437,12 @@ mod tests {
         let first = claims.claim(vec![Shard(0), Shard(1)]);
         let second = claims.claim(vec![Shard(1), Shard(2)]);
         assert_eq!((&first.shards, &second.shards), (&vec![Shard(0), Shard(1)], &vec![Shard(2)]));
-        assert_eq!(claims.free(), (3..SHARDS).map(Shard).collect::<Vec<_>>());
+        assert_eq!(claims.free(), ((3..SHARDS).map(Shard).collect(), false));
         drop(first);
-        assert_eq!(claims.free()[..2], [Shard(0), Shard(1)]);
+        assert_eq!(claims.free().0[..2], [Shard(0), Shard(1)]);
         drop(second);
-        assert_eq!(claims.free().len(), SHARDS as usize);
+        assert_eq!(claims.free().0.len(), SHARDS as usize);
+        claims.missed([Shard(0)].iter());
+        assert_eq!(claims.free(), ((1..SHARDS).map(Shard).collect(), true));
     }
 }

@@ -109,21 +109,28 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Locks shards for this transaction, those that can be locked, and tells who in them must wait. From now
+    /// Locks shards for this transaction, the first `shards_max` that can be locked, and tells who in them must wait. From now
     /// on it waits for locked rows as long as `lock_timeout`, in whole milliseconds, at least one.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
-    pub async fn lock_shards(&self, shards: &[Shard], lock_timeout: Duration) -> Result<Locked, StoreError> {
+    pub async fn lock_shards(
+        &self,
+        shards: &[Shard],
+        shards_max: usize,
+        lock_timeout: Duration,
+    ) -> Result<Locked, StoreError> {
+        let shards_max = shards_max as i64;
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
         let lock_timeout = format!("{}ms", lock_timeout.as_millis().max(1));
         let (of_time, of_shards): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) =
             ([&lock_timeout], [&shards]);
+        let of_first: [&(dyn ToSql + Sync); 2] = [&shards, &shards_max];
         // In this order: who must wait is asked for under the locks.
         let (_, _, locked, held) = together!(
             self.query(statements::BATCH_BEGIN, &of_time),
             self.execute(statements::TABLES_LOCK, &[]),
-            self.query(statements::SHARDS_LOCK, &of_shards),
+            self.query(statements::SHARDS_LOCK, &of_first),
             self.query(statements::LETTERS_HELD, &of_shards),
         )?;
         Ok(Locked::of(locked.iter().map(|row| Shard(row.get(0))), &held))
@@ -356,7 +363,7 @@ impl Transaction<'_> {
         let registry = vec![PARTNERSHIPS.0];
         let (shared, registry) = together!(
             self.query_unless(wanted.is_empty(), statements::SHARDS_LOCK_SHARED, [&wanted]),
-            self.query_unless(!decides_on_partnerships, statements::SHARDS_LOCK, [&registry]),
+            self.query_unless(!decides_on_partnerships, statements::SHARDS_LOCK, [&registry, &1_i64]),
         )?;
         Ok(shared.iter().chain(&registry).map(|row| Shard(row.get(0))).collect())
     }

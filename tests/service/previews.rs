@@ -544,7 +544,7 @@ async fn a_preview_writes_nothing_and_waits_for_nobody() {
     let mut other = steps.store.session().await.unwrap();
     let transaction = other.begin().await.unwrap();
     let shards: Vec<_> = (-1..channel_sync::domain::SHARDS).map(channel_sync::domain::Shard).collect();
-    let locked = transaction.lock_shards(&shards, LIMITS.lock_timeout).await.unwrap();
+    let locked = transaction.lock_shards(&shards, shards.len(), LIMITS.lock_timeout).await.unwrap();
     assert_eq!(locked.shards.len(), shards.len());
     let holder = steps.database.client().await;
     let hold = "begin; set search_path = channel_sync; select from setting for update;

@@ -455,7 +455,7 @@ async fn a_shard_that_an_executor_has_is_waited_for() {
     let mut other = steps.store.session().await.unwrap();
     let transaction = other.begin().await.unwrap();
     let all: Vec<_> = (0..16).map(channel_sync::domain::Shard).collect();
-    assert_eq!(transaction.lock_shards(&all, LOCK_TIMEOUT).await.unwrap().shards.len(), 16);
+    assert_eq!(transaction.lock_shards(&all, 16, LOCK_TIMEOUT).await.unwrap().shards.len(), 16);
     let replayer = Replayer::new(steps.store.clone());
     let sending = tokio::spawn(async move { replayer.step().await });
     let waits =
@@ -547,7 +547,7 @@ async fn a_pause_waits_for_the_work_in_hand_and_is_shown_with_what_waits() {
     let transaction = other.begin().await.unwrap();
     // Organization 4 is c.
     let shard = channel_sync::domain::OrganizationNo(4).shard();
-    transaction.lock_shards(&[shard], LOCK_TIMEOUT).await.unwrap();
+    transaction.lock_shards(&[shard], 1, LOCK_TIMEOUT).await.unwrap();
     let (store, mut pausing) = (steps.store.clone(), None);
     let handle = pausing.insert(tokio::spawn(async move {
         operations::pause(&store, Some("c"), Operator { name: "ana", reason: "moving" }).await

@@ -625,12 +625,19 @@ fn waiting_for_later(
 }
 
 impl DatabaseTransaction for Transaction {
-    async fn lock_shards(&self, shards: &[Shard], lock_timeout: Duration) -> Result<Locked, StoreError> {
+    async fn lock_shards(
+        &self,
+        shards: &[Shard],
+        shards_max: usize,
+        lock_timeout: Duration,
+    ) -> Result<Locked, StoreError> {
         self.statement("lock shards").await?;
         let locked: Vec<Shard> = {
             let mut shared = self.memory.site.lock();
             shared.server.mine(self.no).lock_timeout_ms = (lock_timeout.as_millis() as i64).max(1);
-            shards.iter().copied().filter(|shard| shared.server.lock_shard(self.no, *shard, true)).collect()
+            let locked =
+                shards.iter().copied().filter(|shard| shared.server.lock_shard(self.no, *shard, true));
+            locked.take(shards_max).collect()
         };
         self.statement("look who is held").await?;
         let mut shared = self.memory.site.lock();
