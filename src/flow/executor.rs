@@ -287,6 +287,7 @@ impl<D: Database> Executor<D> {
     /// # Errors
     /// As [`Executor::step`].
     pub async fn settle(&self) -> Result<(), StoreError> {
+        self.claims.claimed().elsewhere.clear();
         while self.step().await?.went_on() {}
         Ok(())
     }
