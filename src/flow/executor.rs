@@ -28,7 +28,7 @@ use crate::domain::retry::RetryPolicy;
 use crate::domain::{SHARDS, Shard};
 use crate::metrics::ExecutorMetrics;
 use crate::store::StoreError;
-use crate::store::batch::{Attempts, Due, Locked};
+use crate::store::batch::{Attempts, Due};
 use crate::telemetry::traces::Traces;
 
 /// How large a batch may be, and how long it waits.
@@ -212,10 +212,28 @@ impl<D: Database> Executor<D> {
             return Ok(Step { saw_due: !locked.everybody_held, ..Step::default() });
         }
         let _locked = self.metrics.locked();
-        let mut batch = self.open(transaction, locked, unsaved);
-        batch.hopeful = care == Care::Quick;
-        batch.trace = trace;
-        batch.began = began;
+        let mut batch = OpenBatch {
+            transaction,
+            began,
+            trace,
+            metrics: &self.metrics,
+            catalogue: &self.catalogue,
+            retry: &self.retry,
+            shards: locked.shards,
+            held: locked.held,
+            crowded_out: HashSet::new(),
+            suspects: HashSet::new(),
+            hopeful: care == Care::Quick,
+            unsaved,
+            attempts: Attempts::new(),
+            traces: HashMap::new(),
+            room: self.limits.writes_max,
+            follow_up_writes_max: self.limits.follow_up_writes_max,
+            at_once: 0,
+            step: Step::NOTHING_YET,
+            done: Vec::new(),
+            blamed: Vec::new(),
+        };
         if care == Care::Thorough
             && let Some((writes, done)) = batch.unsaved.take()
         {
@@ -248,37 +266,6 @@ impl<D: Database> Executor<D> {
         }
         self.metrics.found_nothing();
         Ok(batch.step)
-    }
-
-    /// A batch in a transaction that has locked these shards.
-    fn open<'a, T: DatabaseTransaction>(
-        &'a self,
-        transaction: T,
-        Locked { shards, held, .. }: Locked,
-        unsaved: &'a mut Option<Unsaved>,
-    ) -> OpenBatch<'a, T> {
-        OpenBatch {
-            transaction,
-            began: Instant::now(),
-            trace: None,
-            metrics: &self.metrics,
-            catalogue: &self.catalogue,
-            retry: &self.retry,
-            shards,
-            held,
-            crowded_out: HashSet::new(),
-            suspects: HashSet::new(),
-            hopeful: true,
-            unsaved,
-            attempts: Attempts::new(),
-            traces: HashMap::new(),
-            room: self.limits.writes_max,
-            follow_up_writes_max: self.limits.follow_up_writes_max,
-            at_once: 0,
-            step: Step::NOTHING_YET,
-            done: Vec::new(),
-            blamed: Vec::new(),
-        }
     }
 
     /// Steps until no letter is due that could be worked off. For tests and for small programs: a service

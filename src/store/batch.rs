@@ -109,8 +109,8 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Locks shards for this transaction, the first `shards_max` that can be locked, and tells who in them must wait. From now
-    /// on it waits for locked rows as long as `lock_timeout`, in whole milliseconds, at least one.
+    /// Locks shards for this transaction, the first `shards_max` that can be locked, and tells who in any of them must
+    /// wait. From now on it waits for locked rows as long as `lock_timeout`, in whole milliseconds, at least one.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.

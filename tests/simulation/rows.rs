@@ -64,10 +64,7 @@ impl LetterRow {
     }
 
     pub(crate) fn shard(&self) -> Shard {
-        match &self.letter.work {
-            Work::SyncChange { to: Recipients::Shard(shard), .. } => *shard,
-            work => work.organization().map(OrganizationNo::shard).unwrap(),
-        }
+        self.letter.shard()
     }
 }
 
