@@ -22,7 +22,7 @@ const HEAVY_PART: usize = 8;
 
 /// A reconcile may need more than was thought when its letter was written, since its upstream may have got
 /// more entries. It has at least one part in so many of a batch's room, so that small ones are seldom cut.
-const RECONCILE_PART: usize = 64;
+const RECONCILE_PART: usize = 512;
 
 /// How much of a letter a batch works off.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,13 +29,6 @@ pub trait Database: Send + Sync {
         incoming: &[intake::Incoming],
     ) -> impl Future<Output = Result<Vec<intake::Taken>, StoreError>> + Send;
 
-    /// See [`Store::shards_due`].
-    fn shards_due(
-        &self,
-        shards: &[Shard],
-        letters_max: usize,
-    ) -> impl Future<Output = Result<Vec<Due>, StoreError>> + Send;
-
     /// See [`Store::session`].
     fn session(&self) -> impl Future<Output = Result<Self::Session, StoreError>> + Send;
 }
@@ -46,6 +39,13 @@ pub trait DatabaseSession: Send {
     type Transaction<'a>: DatabaseTransaction
     where
         Self: 'a;
+
+    /// See [`Session::shards_due`].
+    fn shards_due(
+        &self,
+        shards: &[Shard],
+        letters_max: usize,
+    ) -> impl Future<Output = Result<Vec<Due>, StoreError>> + Send;
 
     /// See [`Session::begin`].
     fn begin(&mut self) -> impl Future<Output = Result<Self::Transaction<'_>, StoreError>> + Send;
@@ -152,10 +152,6 @@ impl Database for Store {
         self.take_in(catalogue, incoming).await
     }
 
-    async fn shards_due(&self, shards: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
-        self.shards_due(shards, letters_max).await
-    }
-
     async fn session(&self) -> Result<Session, StoreError> {
         self.session().await
     }
@@ -163,6 +159,10 @@ impl Database for Store {
 
 impl DatabaseSession for Session {
     type Transaction<'a> = Transaction<'a>;
+
+    async fn shards_due(&self, shards: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
+        self.shards_due(shards, letters_max).await
+    }
 
     async fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
         self.begin().await

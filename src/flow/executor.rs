@@ -71,6 +71,7 @@ pub struct Executor<D> {
     limits: BatchLimits,
     retry: RetryPolicy,
     steps: AtomicUsize,
+    looking: tokio::sync::Mutex<()>,
     claims: Claims,
     metrics: ExecutorMetrics,
     traces: Traces,
@@ -114,8 +115,8 @@ impl<D: Database> Executor<D> {
     /// An executor on this database.
     pub fn new(database: D, catalogue: Arc<Catalogue>, limits: BatchLimits, retry: RetryPolicy) -> Self {
         let (metrics, traces) = (ExecutorMetrics::default(), Traces::default());
-        let (steps, claims) = (AtomicUsize::new(0), Claims::default());
-        Self { database, catalogue, limits, retry, steps, claims, metrics, traces }
+        let (steps, looking, claims) = (AtomicUsize::new(0), tokio::sync::Mutex::default(), Claims::default());
+        Self { database, catalogue, limits, retry, steps, looking, claims, metrics, traces }
     }
 
     /// Sends spans there from now on.
@@ -137,20 +138,23 @@ impl<D: Database> Executor<D> {
     /// Where the database cannot be reached or refuses for a reason that is no single job's: then nothing of
     /// the batch took effect.
     pub async fn step(&self) -> Result<Step, StoreError> {
+        let mut session = self.database.session().await?;
+        // One worker at a time looks and chooses, so that no two choose the same. It is not waited for long: what keeps
+        // them apart is the lock in the database.
+        let mut looking = tokio::time::timeout(BLOCKED_PAUSE, self.looking.lock()).await.ok();
         let (free, elsewhere) = self.claims.free();
         // What is left to somebody else may be left by him: it is looked at again soon.
         let nothing = Step { saw_due: elsewhere, ..Step::default() };
         if free.is_empty() {
             return Ok(nothing);
         }
-        let mut due = self.database.shards_due(&free, self.limits.letters_max).await?;
+        let mut due = session.shards_due(&free, self.limits.letters_max).await?;
         if due.is_empty() {
             return Ok(nothing);
         }
         // From another shard on at each step, so that none is always last.
         let first = self.steps.fetch_add(FIRST_SHARD_STRIDE, Ordering::Relaxed) % SHARDS as usize;
         due.sort_by_key(|due| (due.shard.0 as usize + SHARDS as usize - first) % SHARDS as usize);
-        let mut session = self.database.session().await?;
         let mut step = Step::default();
         // Where all that is due in some shards only waits, the next ones may hold work.
         while !due.is_empty() && !step.went_on() {
@@ -158,12 +162,13 @@ impl<D: Database> Executor<D> {
             let shards = (&*shards, self.limits.choose(&due));
             let (mut unsaved, mut tried) = (None, BTreeSet::new());
             let trace = self.traces.begin();
-            let quick = self.work_off(&mut session, shards, Care::Quick, &mut unsaved, &mut tried).await;
+            let quick =
+                self.work_off(&mut session, shards, Care::Quick, &mut unsaved, &mut tried, looking.take()).await;
             let worked_off = match quick {
                 Err(error) if error.may_be_one_job() => {
                     tracing::debug!(%error, shards = shards.1, "a batch failed; look for the job that does");
                     self.metrics.repeated();
-                    self.work_off(&mut session, shards, Care::Thorough, &mut unsaved, &mut tried).await
+                    self.work_off(&mut session, shards, Care::Thorough, &mut unsaved, &mut tried, None).await
                 }
                 outcome => outcome,
             };
@@ -183,8 +188,8 @@ impl<D: Database> Executor<D> {
     }
 
     /// Works off a batch of the due letters of the first so many of these shards that can be locked; says which it
-    /// tried. A quick one that met locked rows leaves behind what it was about to save, and a thorough one begins with
-    /// these rows.
+    /// tried, and lets others look once they are locked. A quick one that met locked rows leaves behind what it was
+    /// about to save, and a thorough one begins with these rows.
     async fn work_off(
         &self,
         session: &mut D::Session,
@@ -192,6 +197,7 @@ impl<D: Database> Executor<D> {
         care: Care,
         unsaved: &mut Option<Unsaved>,
         tried: &mut BTreeSet<Shard>,
+        looking: Option<tokio::sync::MutexGuard<'_, ()>>,
     ) -> Result<Step, StoreError> {
         let (began, trace) = (Instant::now(), self.traces.begin());
         let transaction = session.begin().await?;
@@ -201,6 +207,7 @@ impl<D: Database> Executor<D> {
         };
         let locked = transaction.lock_shards(shards, shards_max, lock_timeout).await?;
         let _claim = self.claims.claim(locked.shards.clone());
+        drop(looking);
         let is_last = |shard: &Shard| Some(shard) == locked.shards.last();
         let last = shards.iter().position(is_last).filter(|_| locked.shards.len() == shards_max);
         let (tried_now, _) = shards.split_at(last.map_or(shards.len(), |last| last + 1));

@@ -15,7 +15,7 @@ use tokio_postgres::types::ToSql;
 
 use super::error::StoreError;
 use super::payload::{PartnershipPayload, SettingPayload, effects};
-use super::pool::{Store, Transaction};
+use super::pool::{Session, Transaction};
 use super::rows::{Named, organization};
 use super::statements;
 use super::together::together;
@@ -92,15 +92,14 @@ pub struct Trace {
     pub traceparent: Option<String>,
 }
 
-impl Store {
+impl Session {
     /// Those of these shards with due letters; up to `letters_max` are counted in each.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
     pub async fn shards_due(&self, shards: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
-        let session = self.session().await?;
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
-        let rows = session.query(statements::SHARDS_DUE, &[&shards, &(letters_max as i64)]).await?;
+        let rows = self.query(statements::SHARDS_DUE, &[&shards, &(letters_max as i64)]).await?;
         Ok(rows
             .iter()
             .map(|row| Due { shard: Shard(row.get(0)), letters: row.get(1), weight: row.get(2) })

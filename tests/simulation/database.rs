@@ -350,6 +350,29 @@ pub(crate) struct Session {
 impl DatabaseSession for Session {
     type Transaction<'a> = Transaction;
 
+    async fn shards_due(&self, among: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
+        self.memory.round_trip("look for due shards").await?;
+        let shared = self.memory.site.lock();
+        let (rows, now) = (&shared.server.rows, shared.now);
+        if rows.paused.contains(&None) {
+            return Ok(Vec::new());
+        }
+        let mut held: BTreeSet<OrganizationNo> = rows.paused.iter().copied().flatten().collect();
+        held.extend(waiting_for_later(rows, now, |_| true));
+        let mut shards: BTreeMap<Shard, Vec<&Arc<LetterRow>>> = BTreeMap::new();
+        for row in rows.letters.values().filter(|row| row.is_due(now) && among.contains(&row.shard())) {
+            if row.organization().is_none_or(|organization| !held.contains(&organization)) {
+                shards.entry(row.shard()).or_default().push(row);
+            }
+        }
+        let due = shards.into_iter().map(|(shard, mut rows)| {
+            rows.sort_by_key(|row| row.turn());
+            rows.truncate(letters_max);
+            Due { shard, letters: rows.len() as i64, weight: rows.iter().map(|row| row.letter.weight).sum() }
+        });
+        Ok(due.collect())
+    }
+
     async fn begin(&mut self) -> Result<Transaction, StoreError> {
         self.memory.round_trip("begin").await?;
         let mut shared = self.memory.site.lock();
@@ -581,29 +604,6 @@ impl Database for Memory {
         transaction.add_rejected(incoming, &taken).await?;
         transaction.commit().await?;
         Ok(taken)
-    }
-
-    async fn shards_due(&self, among: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
-        self.round_trip("look for due shards").await?;
-        let shared = self.site.lock();
-        let (rows, now) = (&shared.server.rows, shared.now);
-        if rows.paused.contains(&None) {
-            return Ok(Vec::new());
-        }
-        let mut held: BTreeSet<OrganizationNo> = rows.paused.iter().copied().flatten().collect();
-        held.extend(waiting_for_later(rows, now, |_| true));
-        let mut shards: BTreeMap<Shard, Vec<&Arc<LetterRow>>> = BTreeMap::new();
-        for row in rows.letters.values().filter(|row| row.is_due(now) && among.contains(&row.shard())) {
-            if row.organization().is_none_or(|organization| !held.contains(&organization)) {
-                shards.entry(row.shard()).or_default().push(row);
-            }
-        }
-        let due = shards.into_iter().map(|(shard, mut rows)| {
-            rows.sort_by_key(|row| row.turn());
-            rows.truncate(letters_max);
-            Due { shard, letters: rows.len() as i64, weight: rows.iter().map(|row| row.letter.weight).sum() }
-        });
-        Ok(due.collect())
     }
 
     async fn session(&self) -> Result<Session, StoreError> {
