@@ -537,7 +537,9 @@ pub fn reconcile(
         // What the upstream has changed until now is in what follows. What it changes while further parts
         // are still to come is not in those that are done: it comes as a change of its own.
         let since = world.last_change(upstream).change;
-        world.put_partnership(Partnership { since, ..partnership });
+        if since != partnership.since {
+            world.put_partnership(Partnership { since, ..partnership });
+        }
     }
 
     let mut job = Job::new(world, occasion, downstream);

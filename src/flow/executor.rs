@@ -115,7 +115,8 @@ impl<D: Database> Executor<D> {
     /// An executor on this database.
     pub fn new(database: D, catalogue: Arc<Catalogue>, limits: BatchLimits, retry: RetryPolicy) -> Self {
         let (metrics, traces) = (ExecutorMetrics::default(), Traces::default());
-        let (steps, looking, claims) = (AtomicUsize::new(0), tokio::sync::Mutex::default(), Claims::default());
+        let (steps, looking, claims) =
+            (AtomicUsize::new(0), tokio::sync::Mutex::default(), Claims::default());
         Self { database, catalogue, limits, retry, steps, looking, claims, metrics, traces }
     }
 
@@ -162,8 +163,9 @@ impl<D: Database> Executor<D> {
             let shards = (&*shards, self.limits.choose(&due));
             let (mut unsaved, mut tried) = (None, BTreeSet::new());
             let trace = self.traces.begin();
-            let quick =
-                self.work_off(&mut session, shards, Care::Quick, &mut unsaved, &mut tried, looking.take()).await;
+            let quick = self
+                .work_off(&mut session, shards, Care::Quick, &mut unsaved, &mut tried, looking.take())
+                .await;
             let worked_off = match quick {
                 Err(error) if error.may_be_one_job() => {
                     tracing::debug!(%error, shards = shards.1, "a batch failed; look for the job that does");

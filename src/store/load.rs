@@ -66,10 +66,9 @@ impl Transaction<'_> {
     ) -> Result<(), StoreError> {
         let changing: Vec<i32> = wanted.changing.iter().map(|no| no.0).collect();
         let synced: Vec<&str> = catalogue.synced().map(|(_, category)| &*category.name).collect();
-        let parts = PartColumns::of(&wanted.parts);
-        let both = [&*parts.upstreams, &parts.downstreams].concat();
-        let (both_categories, both_keys, both_limits) =
-            (parts.categories.repeat(2), parts.keys.repeat(2), parts.limits.repeat(2));
+        let sides = SideColumns::of(&wanted.parts);
+        let may_be_declined = |part: &&WantedPart| world.has_declined(part.upstream, part.downstream);
+        let parts = PartColumns::of(wanted.parts.iter().filter(may_be_declined));
         let categories = Columns::of_categories(catalogue, &wanted.categories);
         let keys = KeySetColumns::of(catalogue, &wanted.keys);
         let versions = Columns::of_categories(catalogue, &wanted.versions);
@@ -79,7 +78,7 @@ impl Transaction<'_> {
             self.query_unless(
                 wanted.parts.is_empty(),
                 statements::SETTINGS_LOAD_PARTS,
-                [&both, &both_categories, &both_keys, &both_limits, &synced],
+                [&sides.organizations, &sides.categories, &sides.keys, &sides.limits, &synced],
             ),
             self.query_unless(
                 categories.organizations.is_empty(),
@@ -110,7 +109,7 @@ impl Transaction<'_> {
                 [&declined.downstreams, &declined.upstreams, &declined.categories, &declined.keys],
             ),
             self.query_unless(
-                wanted.parts.is_empty(),
+                parts.upstreams.is_empty(),
                 statements::DECLINED_LOAD_PARTS,
                 [
                     &parts.downstreams,
@@ -244,6 +243,33 @@ impl WantedPart {
     }
 }
 
+/// The entries of one side that parts of reconciles go through, each once: many may have the same upstream. As columns.
+#[derive(Default)]
+struct SideColumns<'a> {
+    organizations: Vec<i32>,
+    categories: Vec<&'a str>,
+    keys: Vec<&'a str>,
+    limits: Vec<i64>,
+}
+
+impl<'a> SideColumns<'a> {
+    fn of(parts: &'a [WantedPart]) -> Self {
+        let sides: BTreeSet<(OrganizationNo, &str, &str, i64)> = parts
+            .iter()
+            .flat_map(|part| [(part.upstream, part), (part.downstream, part)])
+            .map(|(side, part)| (side, &*part.after_category, &*part.after_key, part.entries_max))
+            .collect();
+        let mut columns = Self::default();
+        for (organization, category, key, limit) in sides {
+            columns.organizations.push(organization.0);
+            columns.categories.push(category);
+            columns.keys.push(key);
+            columns.limits.push(limit);
+        }
+        columns
+    }
+}
+
 /// Parts of reconciles, as columns.
 #[derive(Default)]
 struct PartColumns<'a> {
@@ -255,7 +281,7 @@ struct PartColumns<'a> {
 }
 
 impl<'a> PartColumns<'a> {
-    fn of(parts: &'a [WantedPart]) -> Self {
+    fn of(parts: impl Iterator<Item = &'a WantedPart>) -> Self {
         let mut columns = Self::default();
         for part in parts {
             columns.upstreams.push(part.upstream.0);
