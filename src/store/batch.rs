@@ -279,9 +279,10 @@ impl Transaction<'_> {
         held: HashSet<OrganizationNo>,
         readable: &HashSet<Shard>,
     ) -> Result<Batch, StoreError> {
-        let reading: Vec<(&Letter, OrganizationNo)> =
-            letters.iter().filter_map(|letter| Some((letter, letter.reads()?))).collect();
         let mut waiting = blocked(&letters, locked, readable);
+        let may_run = letters.iter().filter(|letter| !waiting.contains(&letter.no));
+        let reading: Vec<(&Letter, OrganizationNo)> =
+            may_run.filter_map(|letter| Some((letter, letter.reads()?))).collect();
         let nos: Vec<i64> = letters.iter().map(|letter| letter.no.0).collect();
         let reading_nos: Vec<i64> = reading.iter().map(|(letter, _)| letter.no.0).collect();
         let upstreams: Vec<i32> = reading.iter().map(|(_, upstream)| upstream.0).collect();

@@ -31,7 +31,7 @@ impl Transaction<'_> {
         writes_max: usize,
     ) -> Result<World, StoreError> {
         let mut world = World::default();
-        self.load_parties(Parties::of(&batch.letters), &mut world).await?;
+        self.load_parties(Parties::of(batch), &mut world).await?;
         batch.plan = Plan::of(&world, catalogue, batch, writes_max);
         let wanted = Wanted::of(&world, catalogue, batch);
         self.load_wanted(catalogue, wanted, &mut world).await?;
@@ -187,10 +187,10 @@ pub struct Parties {
 }
 
 impl Parties {
-    /// Those of these letters.
-    pub fn of(letters: &[Letter]) -> Self {
+    /// Those of the letters of a batch that do not wait: nobody asks about the others'.
+    pub fn of(batch: &Batch) -> Self {
         let mut parties = Self::default();
-        for letter in letters {
+        for letter in batch.letters.iter().filter(|letter| !batch.waiting.contains(&letter.no)) {
             match &letter.work {
                 Work::OwnChange { organization, .. } => {
                     parties.above.insert(*organization);

@@ -96,7 +96,7 @@ impl Transaction<'_> {
         writes_max: usize,
     ) -> Result<(), StoreError> {
         let mut loaded = World::default();
-        self.load_parties(Parties::of(&batch.letters), &mut loaded).await?;
+        self.load_parties(Parties::of(batch), &mut loaded).await?;
         world.add(loaded);
         batch.plan = Plan::of(world, catalogue, batch, writes_max);
         let mut wanted = Wanted::of(world, catalogue, batch);

@@ -777,7 +777,7 @@ impl DatabaseTransaction for Transaction {
         }
         let mut world = World::default();
         self.statement("load partnerships").await?;
-        let parties = Parties::of(&batch.letters);
+        let parties = Parties::of(&batch);
         self.memory.site.lock().server.view(self.no).load_partnerships(&mut world, &parties);
         batch.plan = Plan::of(&world, catalogue, &batch, writes_max);
         self.statement("load settings").await?;
