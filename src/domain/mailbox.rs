@@ -470,7 +470,8 @@ fn numbers_for(world: &World, catalogue: &Catalogue, plan: &Plan, letter: &Lette
             members.filter(|member| has_downstreams(*member)).count()
         }
         Work::SyncChange { to: Recipients::One(_), .. } => 1,
-        Work::Reconcile(_) => catalogue.iter().count(),
+        Work::Reconcile(reconcile) if has_downstreams(reconcile.downstream) => catalogue.iter().count(),
+        Work::Reconcile(_) => 0,
     }
 }
 
