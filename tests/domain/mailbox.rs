@@ -697,10 +697,12 @@ mod numbers {
     }
 
     #[test]
-    fn a_reconcile_needs_one_for_each_category() {
-        let mut model = with_letters("", &["helios > pac: strict"]);
-        run(&mut model, &["e1"]);
+    fn a_reconcile_needs_one_for_each_category_of_a_partner_that_has_downstreams() {
+        let mut model =
+            with_letters("pac > roof: strict", &["helios > pac: strict", "helios > tile: strict"]);
+        run(&mut model, &["e1", "e2"]);
         assert_eq!(needed(&model, "e1 reconcile"), model.catalogue.iter().count());
+        assert_eq!(needed(&model, "e2 reconcile"), 0, "tile has no downstreams");
     }
 
     #[test]
@@ -986,11 +988,11 @@ mod cutting {
             model.world.load_entry(helios, category, key.clone(), *entry);
         }
         model.value("1");
-        model.writes_max = Some(1000);
+        model.writes_max = Some(10_000);
         let mut sizes = Vec::new();
         while model.step().is_some() {
             sizes.push(equipment(&model, "pac").split_whitespace().count());
         }
-        assert_eq!(sizes, [15, 45, 80], "each part is twice as large");
+        assert_eq!(sizes, [19, 57, 80], "each part is twice as large");
     }
 }
