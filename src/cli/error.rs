@@ -158,8 +158,7 @@ impl Failure {
         match error {
             PublishError::Connect(cause) => {
                 Self::new(format!("cannot reach the broker {url}; nothing was published"))
-                    .caused_by(cause.to_string())
-                    .hint(BROKER_HINT)
+                    .caused_by_broker(cause)
             }
             PublishError::Refused(cause) => {
                 Self::new(format!("the broker {url} refuses; nothing was published"))
@@ -174,15 +173,30 @@ impl Failure {
     /// The broker does not do what is asked of it.
     pub(super) fn broker(config: &Config, error: &BrokerError) -> Self {
         let url = &config.broker.url;
+        let message = match error {
+            BrokerError::Untrusted { .. } => format!("cannot trust the broker {url}, or is not trusted"),
+            BrokerError::Refused { .. } => format!("cannot log in to the broker {url}"),
+            BrokerError::Forbidden { .. } => format!("the user of the broker {url} may not do this"),
+            _ => format!("cannot use the broker {url}"),
+        };
+        Self::new(message).caused_by_broker(error)
+    }
+
+    /// With this as its cause, and what to do about it where the error does not say so itself.
+    fn caused_by_broker(self, error: &BrokerError) -> Self {
+        let failure = self.caused_by(error.to_string());
         match error {
             BrokerError::Untrusted { .. } => {
-                Self::new(format!("cannot trust the broker {url}, or is not trusted"))
-                    .caused_by(error.to_string())
-                    .hint("see the keys broker.tls… of `channel-sync config print`, and docs/security.md")
+                failure.hint("see the keys broker.tls… of `channel-sync config print`, and docs/security.md")
             }
-            error => Self::new(format!("cannot use the broker {url}"))
-                .caused_by(error.to_string())
-                .hint(BROKER_HINT),
+            BrokerError::Refused { .. } => {
+                failure.hint("see that user, password and virtual host of AMQP_URL or broker.url are right")
+            }
+            BrokerError::Forbidden { .. } => {
+                failure.hint("see deploy/rabbitmq/permissions.json for what each user may")
+            }
+            BrokerError::Missing { .. } | BrokerError::Conflict { .. } => failure,
+            _ => failure.hint(BROKER_HINT),
         }
     }
 

@@ -135,8 +135,11 @@ impl Layers {
                 continue;
             };
             if !known_section {
-                let meant = nearest(name, &self.sections());
-                let expected = format!("no such section; did you mean [{meant}]?");
+                let sections = self.sections();
+                let expected = match like(name, &sections) {
+                    Some(meant) => format!("no such section; did you mean [{meant}]?"),
+                    None => format!("no such section; expected one of {}", sections.join(", ")),
+                };
                 self.problem(&format!("[{name}]"), None, expected, section_origin);
                 continue;
             }
@@ -165,8 +168,11 @@ impl Layers {
                 self.lay_text(key, value, origin);
             } else {
                 let key = name.trim_start_matches(PREFIX).to_lowercase().replace("__", ".");
-                let meant = variable(nearest(&key, &self.keys()));
-                self.problem("", None, format!("stands for no key; did you mean {meant}?"), origin);
+                let expected = match like(&key, &self.keys()) {
+                    Some(meant) => format!("did you mean {}?", variable(meant)),
+                    None => "`channel-sync config print` shows all keys".to_owned(),
+                };
+                self.problem("", None, format!("stands for no key; {expected}"), origin);
             }
         }
     }
@@ -183,7 +189,16 @@ impl Layers {
 
     fn lay_value(&mut self, key: &str, value: Option<toml::Value>, origin: Origin) {
         let Some(setting) = self.settings.get_mut(key) else {
-            let expected = format!("no such key; did you mean {}?", nearest(key, &self.keys()));
+            let keys = self.keys();
+            let expected = match (like(key, &keys), key.split_once('.')) {
+                (Some(meant), _) => format!("no such key; did you mean {meant}?"),
+                (None, Some((section, _))) => {
+                    let of_section =
+                        keys.iter().filter_map(|known| known.strip_prefix(section)?.strip_prefix('.'));
+                    format!("no such key; [{section}] has {}", of_section.collect::<Vec<_>>().join(", "))
+                }
+                (None, None) => "no such key".to_owned(),
+            };
             self.problem(key, None, expected, origin);
             return;
         };
@@ -282,13 +297,24 @@ fn plain(value: &DeValue<'_>) -> Option<toml::Value> {
     })
 }
 
-/// The known name that is written most like the given one; a key in the wrong section counts as one slip.
-/// There is always one.
+/// The known name that is written most like the given one. There is always one.
 fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
-    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    let distance = |candidate: &&&str| {
-        let whole = strsim::damerau_levenshtein(name, candidate);
-        whole.min(strsim::damerau_levenshtein(&last(name), &last(candidate)) + 1)
-    };
-    known.iter().min_by_key(distance).copied().unwrap_or_default()
+    known.iter().min_by_key(|candidate| slips(name, candidate)).copied().unwrap_or_default()
+}
+
+/// The known name that the given one is likely to stand for: not every third letter of its last part is wrong.
+fn like<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let nearest = nearest(name, known);
+    let letters = last_part(name).chars().count();
+    (slips(name, nearest) <= (letters / 3).max(1)).then_some(nearest)
+}
+
+/// How many slips of the pen lie between two names; a key in the wrong section counts as one.
+fn slips(name: &str, other: &str) -> usize {
+    let whole = strsim::damerau_levenshtein(name, other);
+    whole.min(strsim::damerau_levenshtein(last_part(name), last_part(other)) + 1)
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or_default()
 }

@@ -246,6 +246,9 @@ fn what_is_wrong_is_said() {
         ("broker = 1", &[], "broker in FILE:1: expected a section such as [broker]"),
         ("prefetch = 1", &[], "prefetch in FILE:1: expected a section"),
         ("[broker]\nlock_timeout_ms = 1", &[], "did you mean database.lock_timeout_ms?"),
+        ("[log]\nnonsense = 1", &[], "log.nonsense in FILE:2: no such key; [log] has "),
+        ("[quux]\nnonsense = 1", &[], "[quux] in FILE:1: no such section; expected one of "),
+        ("", &[("CHANNEL_SYNC__LOG__NONSENSE", "1")], "`channel-sync config print` shows all keys"),
         ("[broker\n", &[], "FILE:1: expected TOML: "),
         ("[broker]\nprefetch = 1\nprefetch = 2", &[], "FILE:3: expected TOML: duplicate key"),
         (
