@@ -67,8 +67,7 @@ impl Transaction<'_> {
         let changing: Vec<i32> = wanted.changing.iter().map(|no| no.0).collect();
         let synced: Vec<&str> = catalogue.synced().map(|(_, category)| &*category.name).collect();
         let sides = SideColumns::of(&wanted.parts);
-        let may_be_declined = |part: &&WantedPart| world.has_declined(part.upstream, part.downstream);
-        let parts = PartColumns::of(wanted.parts.iter().filter(may_be_declined));
+        let parts = PartColumns::of(wanted.parts.iter().filter(|part| part.may_be_declined));
         let categories = Columns::of_categories(catalogue, &wanted.categories);
         let keys = KeySetColumns::of(catalogue, &wanted.keys);
         let versions = Columns::of_categories(catalogue, &wanted.versions);
@@ -226,10 +225,13 @@ pub struct WantedPart {
     pub after_key: String,
     /// One more than the part goes through, to tell whether there are more.
     pub entries_max: i64,
+    /// Whether the downstream has declined anything of the upstream.
+    pub may_be_declined: bool,
 }
 
 impl WantedPart {
-    fn of(letter: &Letter, share: &Share, upstream: OrganizationNo, downstream: OrganizationNo) -> Self {
+    fn of(world: &World, letter: &Letter, share: &Share, reconcile: &Reconcile) -> Self {
+        let Reconcile { upstream, downstream, .. } = *reconcile;
         // No category and no key is empty: the first place of all.
         let (after_category, after_key) = match &letter.progress {
             Progress::Entries { through, .. } => (through.category.to_string(), through.key.to_string()),
@@ -239,7 +241,8 @@ impl WantedPart {
             Share::Entries(max) => i64::try_from(*max).unwrap_or(i64::MAX).saturating_add(1),
             Share::Whole | Share::Nothing | Share::Members { .. } => i64::MAX,
         };
-        Self { upstream, downstream, after_category, after_key, entries_max }
+        let may_be_declined = world.has_declined(upstream, downstream);
+        Self { upstream, downstream, after_category, after_key, entries_max, may_be_declined }
     }
 }
 
@@ -340,9 +343,9 @@ impl Wanted {
                         wanted.sync_change(world, catalogue, change, &change.entries, member);
                     }
                 }
-                Work::Reconcile(Reconcile { upstream, downstream, .. }) => {
-                    wanted.changing.extend([*upstream, *downstream]);
-                    wanted.parts.push(WantedPart::of(letter, share, *upstream, *downstream));
+                Work::Reconcile(reconcile) => {
+                    wanted.changing.extend([reconcile.upstream, reconcile.downstream]);
+                    wanted.parts.push(WantedPart::of(world, letter, share, reconcile));
                 }
             }
         }

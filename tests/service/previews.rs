@@ -418,6 +418,23 @@ async fn a_flip_to_strict_lists_what_the_partner_loses() {
 }
 
 #[tokio::test]
+async fn a_partner_that_begins_again_would_not_get_what_it_has_declined() {
+    let steps = Steps::start().await;
+    steps.apply([edit("1", "helios", "equipment", &[("a", json!(1)), ("b", json!(1))])]).await;
+    steps.apply([invitation("2", "helios", "pac", "flexible")]).await;
+    steps.apply([edit("3", "pac", "equipment", &[("a", Value::Null)])]).await;
+    steps.apply([partnership("4", "helios", "pac", "off")]).await;
+    steps.apply([edit("5", "helios", "equipment", &[("c", json!(1))])]).await;
+    let again = invitation("6", "helios", "pac", "flexible");
+    let preview = previewed(&steps, LIMITS, &text(std::slice::from_ref(&again))).await;
+    assert_eq!(fates(&preview, "pac"), ["added c: - → 1 of helios", "declined a: - → -"]);
+    steps.apply([again]).await;
+    let settings = "select key from setting_view where organization_id = 'pac' order by key";
+    assert_eq!(steps.lines(settings).await, "b\nc\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
 async fn an_event_that_would_not_take_effect_is_told_as_what_it_would_be() {
     let steps = Steps::start().await;
     let set = [("a", json!(1))];

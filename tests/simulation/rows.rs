@@ -308,7 +308,8 @@ impl Rows {
                     world.load_entry(organization, category, Key::clone(key), *entry);
                 }
             }
-            for (category, key, _) in self.first_entries(catalogue, upstream, part) {
+            let of_upstream = self.first_entries(catalogue, upstream, part);
+            for (category, key, _) in of_upstream.into_iter().filter(|_| part.may_be_declined) {
                 let declined = Declined { downstream, upstream, category, key: Key::clone(key) };
                 if let Some(event) = self.declined.get(&declined) {
                     world.load_declined(declined, *event);
