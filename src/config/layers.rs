@@ -190,14 +190,14 @@ impl Layers {
     fn lay_value(&mut self, key: &str, value: Option<toml::Value>, origin: Origin) {
         let Some(setting) = self.settings.get_mut(key) else {
             let keys = self.keys();
-            let expected = match (like(key, &keys), key.split_once('.')) {
-                (Some(meant), _) => format!("no such key; did you mean {meant}?"),
-                (None, Some((section, _))) => {
+            let expected = match like(key, &keys) {
+                Some(meant) => format!("no such key; did you mean {meant}?"),
+                None => {
+                    let section = key.split('.').next().unwrap_or_default();
                     let of_section =
                         keys.iter().filter_map(|known| known.strip_prefix(section)?.strip_prefix('.'));
                     format!("no such key; [{section}] has {}", of_section.collect::<Vec<_>>().join(", "))
                 }
-                (None, None) => "no such key".to_owned(),
             };
             self.problem(key, None, expected, origin);
             return;
@@ -302,7 +302,8 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
     known.iter().min_by_key(|candidate| slips(name, candidate)).copied().unwrap_or_default()
 }
 
-/// The known name that the given one is likely to stand for: not every third letter of its last part is wrong.
+/// The known name that the given one is likely to stand for: as many slips lie between them as a third of the letters of
+/// its last part, or fewer.
 fn like<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let nearest = nearest(name, known);
     let letters = last_part(name).chars().count();

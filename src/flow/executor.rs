@@ -71,6 +71,7 @@ pub struct Executor<D> {
     limits: BatchLimits,
     retry: RetryPolicy,
     steps: AtomicUsize,
+    /// Held by the worker that looks for due shards, until it has locked those that it chose.
     looking: tokio::sync::Mutex<()>,
     claims: Claims,
     metrics: ExecutorMetrics,
@@ -139,6 +140,7 @@ impl<D: Database> Executor<D> {
     /// Where the database cannot be reached or refuses for a reason that is no single job's: then nothing of
     /// the batch took effect.
     pub async fn step(&self) -> Result<Step, StoreError> {
+        // A session first: nobody who would look is kept waiting for one.
         let mut session = self.database.session().await?;
         // One worker at a time looks and chooses, so that no two choose the same. It is not waited for long: what keeps
         // them apart is the lock in the database.

@@ -8,6 +8,7 @@ use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::flow::executor::{BatchLimits, Executor, Step};
 use channel_sync::flow::ingest::Ingest;
 use channel_sync::store::Store;
+use channel_sync::store::batch::Due;
 use channel_sync::store::intake::Taken;
 use serde_json::json;
 use tokio_postgres::Client;
@@ -52,6 +53,12 @@ impl Steps {
         let client = database.client().await;
         client.batch_execute("set search_path = channel_sync").await.unwrap();
         Self { store, ingest, executor, client, database }
+    }
+
+    /// The shards with due letters; up to ten are counted in each.
+    async fn due(&self) -> Vec<Due> {
+        let all: Vec<Shard> = Shard::all().collect();
+        self.store.session().await.unwrap().shards_due(&all, 10).await.unwrap()
     }
 
     pub(crate) async fn take_in(&self, messages: impl IntoIterator<Item = Message>) -> Vec<Taken> {
@@ -123,8 +130,7 @@ async fn shards_that_another_worker_has_are_left_to_it() {
     steps.executor.step().await.unwrap();
     let mut other = steps.store.session().await.unwrap();
     let transaction = other.begin().await.unwrap();
-    let due =
-        steps.store.session().await.unwrap().shards_due(&Shard::all().collect::<Vec<_>>(), 10).await.unwrap();
+    let due = steps.due().await;
     assert_eq!(due.len(), 5, "five partners, of numbers in a row, live in five shards");
     let locked = transaction.lock_shards(&[due[0].shard, due[1].shard], 2, LOCK_TIMEOUT).await.unwrap();
     assert_eq!(locked.shards.len(), 2);
@@ -259,8 +265,7 @@ async fn a_letter_that_came_after_a_transaction_had_begun_is_not_passed_over() {
     let transaction = session.begin().await.unwrap();
     // What is now for the transaction was before this.
     steps.take_in([edit("first", "helios", "equipment", &[("m", json!(1))])]).await;
-    let due =
-        steps.store.session().await.unwrap().shards_due(&Shard::all().collect::<Vec<_>>(), 10).await.unwrap();
+    let due = steps.due().await;
     let locked = transaction.lock_shards(&[due[0].shard], 1, LOCK_TIMEOUT).await.unwrap();
     let catalogue = Catalogue::parse(BUILT_IN).unwrap();
     let taken = transaction.take_letters(&catalogue, &locked.shards, (10, 10), &locked.held).await.unwrap();

@@ -308,8 +308,10 @@ impl Rows {
                     world.load_entry(organization, category, Key::clone(key), *entry);
                 }
             }
-            let of_upstream = self.first_entries(catalogue, upstream, part);
-            for (category, key, _) in of_upstream.into_iter().filter(|_| part.may_be_declined) {
+            if !part.may_be_declined {
+                continue;
+            }
+            for (category, key, _) in self.first_entries(catalogue, upstream, part) {
                 let declined = Declined { downstream, upstream, category, key: Key::clone(key) };
                 if let Some(event) = self.declined.get(&declined) {
                     world.load_declined(declined, *event);
