@@ -85,6 +85,16 @@ pub(crate) fn all(scale: f64) -> Vec<Workload> {
         },
         Workload {
             usual: false,
+            ..fan_out(
+                "200000x1",
+                "200,000 events to 1 partner each, to compare with 20000x1",
+                200_000,
+                1,
+                500,
+            )
+        },
+        Workload {
+            usual: false,
             happening: Happening::Snapshot,
             // More than the default allows: the list is one message.
             variables: &[("INGEST__BODY_BYTES_MAX", "16777216")],

@@ -42,7 +42,7 @@ pub trait DatabaseSession: Send {
 
     /// See [`Session::shards_due`].
     fn shards_due(
-        &self,
+        &mut self,
         shards: &[Shard],
         letters_max: usize,
     ) -> impl Future<Output = Result<Vec<Due>, StoreError>> + Send;
@@ -160,7 +160,7 @@ impl Database for Store {
 impl DatabaseSession for Session {
     type Transaction<'a> = Transaction<'a>;
 
-    async fn shards_due(&self, shards: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
+    async fn shards_due(&mut self, shards: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
         self.shards_due(shards, letters_max).await
     }
 

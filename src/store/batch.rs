@@ -97,9 +97,15 @@ impl Session {
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
-    pub async fn shards_due(&self, shards: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
+    pub async fn shards_due(&mut self, shards: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
-        let rows = self.query(statements::SHARDS_DUE, &[&shards, &(letters_max as i64)]).await?;
+        let letters_max = letters_max as i64;
+        let of_due: [&(dyn ToSql + Sync); 2] = [&shards, &letters_max];
+        let transaction = self.begin().await?;
+        let (_, rows) = together!(
+            transaction.query(statements::PLAN_BY_INDEX, &[]),
+            transaction.query(statements::SHARDS_DUE, &of_due),
+        )?;
         Ok(rows
             .iter()
             .map(|row| Due { shard: Shard(row.get(0)), letters: row.get(1), weight: row.get(2) })
@@ -126,8 +132,9 @@ impl Transaction<'_> {
             ([&lock_timeout], [&shards]);
         let of_first: [&(dyn ToSql + Sync); 2] = [&shards, &shards_max];
         // In this order: who must wait is asked for under the locks.
-        let (_, _, locked, held) = together!(
-            self.query(statements::BATCH_BEGIN, &of_time),
+        let (_, _, _, locked, held) = together!(
+            self.query(statements::PLAN_BY_INDEX, &[]),
+            self.query(statements::LOCK_TIMEOUT_SET, &of_time),
             self.execute(statements::TABLES_LOCK, &[]),
             self.query(statements::SHARDS_LOCK, &of_first),
             self.query(statements::LETTERS_HELD, &of_shards),

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{IsolationLevel, Row};
@@ -60,6 +62,24 @@ impl Counted {
     }
 }
 
+/// After so long without use, a connection is asked whether it still stands before it is used again.
+const RESTED: Duration = Duration::from_secs(1);
+
+/// Drops a connection which has rested and does not answer in time.
+fn still_stands(answer_timeout: Duration) -> Hook {
+    Hook::async_fn(move |client, used| {
+        Box::pin(async move {
+            if used.last_used() < RESTED {
+                return Ok(());
+            }
+            match tokio::time::timeout(answer_timeout, client.simple_query("")).await {
+                Ok(answer) => answer.map(drop).map_err(HookError::Backend),
+                Err(_) => Err(HookError::message("no answer in time")),
+            }
+        })
+    })
+}
+
 impl Store {
     /// Prepares a pool; connects only when a session is asked for.
     ///
@@ -99,16 +119,16 @@ impl Store {
             config.password(password.expose());
         }
         let dial = Dial::new(config, options.tls.as_ref());
-        // Whether the connection still stands is all that is asked before it is used again: nothing here outlasts a
-        // transaction. Settings and locks are a transaction's, and there are no temporary tables and no cursors.
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
+        // A connection is not cleaned before it is used again: nothing here outlasts a transaction. Settings and locks
+        // are a transaction's, and there are no temporary tables and no cursors.
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(dial.config().clone(), dial.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(options.pool_size_max)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(options.connect_timeout))
             .create_timeout(Some(options.connect_timeout))
-            .recycle_timeout(Some(options.connect_timeout))
+            .pre_recycle(still_stands(options.connect_timeout))
             .build()
             .map_err(|error| StoreError::Unreachable(error.to_string()))?;
         Ok(Self { pool, dial, counted })

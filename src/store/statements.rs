@@ -30,7 +30,6 @@ macro_rules! statements {
 
 statements! {
     ACTION_ADD = "action_add",
-    BATCH_BEGIN = "batch_begin",
     CATEGORIES_PUT = "categories_put",
     CATEGORIES_UNKNOWN = "categories_unknown",
     CATEGORIES_WAITING = "categories_waiting",
@@ -107,6 +106,7 @@ statements! {
     PARTNERSHIPS_REACHED = "partnerships_reached",
     PAUSE_ADD = "pause_add",
     PAUSE_REMOVE = "pause_remove",
+    PLAN_BY_INDEX = "plan_by_index",
     PREVIEW_NUMBERS = "preview_numbers",
     PREVIEW_WAITING = "preview_waiting",
     REJECTED_ADD = "rejected_add",

@@ -41,6 +41,7 @@ macro_rules! tuples {
 tuples!(A B);
 tuples!(A B C);
 tuples!(A B C D);
+tuples!(A B C D E);
 tuples!(A B C D E F);
 tuples!(A B C D E F G);
 

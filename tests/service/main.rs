@@ -11,6 +11,7 @@ mod recorded;
 #[path = "../support/sequence.rs"]
 mod sequence;
 
+mod backlog;
 mod cutting;
 mod explains;
 mod fan_out;

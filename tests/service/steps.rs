@@ -58,7 +58,8 @@ impl Steps {
     /// The shards with due letters; up to ten are counted in each.
     async fn due(&self) -> Vec<Due> {
         let all: Vec<Shard> = Shard::all().collect();
-        self.store.session().await.unwrap().shards_due(&all, 10).await.unwrap()
+        let mut session = self.store.session().await.unwrap();
+        session.shards_due(&all, 10).await.unwrap()
     }
 
     pub(crate) async fn take_in(&self, messages: impl IntoIterator<Item = Message>) -> Vec<Taken> {

@@ -350,7 +350,7 @@ pub(crate) struct Session {
 impl DatabaseSession for Session {
     type Transaction<'a> = Transaction;
 
-    async fn shards_due(&self, among: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
+    async fn shards_due(&mut self, among: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
         self.memory.round_trip("look for due shards").await?;
         let shared = self.memory.site.lock();
         let (rows, now) = (&shared.server.rows, shared.now);

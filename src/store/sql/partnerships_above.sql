@@ -1,5 +1,5 @@
 -- The partnerships that organizations are downstream of, and those above these, all the way up; and
--- whether anything of the upstream was declined. Indexes: partnership_downstream, declined_pkey.
+-- whether anything of the upstream was declined: see partnerships_below. Indexes: partnership_downstream, declined_pkey.
 with recursive above as (
     select p.* from partnership p where p.downstream_no = any($1::int[])
     union
@@ -7,6 +7,8 @@ with recursive above as (
 )
 select upstream_no, downstream_no, status::text, exclusive, data_sync, allow_downstream_edit, since_change_no,
        version, event_no,
-       exists (select from declined d
-                where d.downstream_no = above.downstream_no and d.upstream_no = above.upstream_no) as has_declined
+       (select true
+          from declined d
+         where d.downstream_no = above.downstream_no and d.upstream_no = above.upstream_no
+         limit 1) is not null as has_declined
   from above
