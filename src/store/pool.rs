@@ -62,20 +62,24 @@ impl Counted {
     }
 }
 
-/// After so long without use, a connection is asked whether it still stands before it is used again.
+/// So long after it was last handed out, a connection is asked whether it still stands before it is again.
 const RESTED: Duration = Duration::from_secs(1);
 
-/// Drops a connection which has rested and does not answer in time.
+/// Drops a connection that has rested and does not answer in time, and says so in the log: the pool tries the next one
+/// without a word. Of one that is known to be closed it speaks itself.
 fn still_stands(answer_timeout: Duration) -> Hook {
     Hook::async_fn(move |client, used| {
         Box::pin(async move {
-            if used.last_used() < RESTED {
+            if used.last_used() < RESTED || client.is_closed() {
                 return Ok(());
             }
-            match tokio::time::timeout(answer_timeout, client.simple_query("")).await {
-                Ok(answer) => answer.map(drop).map_err(HookError::Backend),
-                Err(_) => Err(HookError::message("no answer in time")),
-            }
+            let error = match tokio::time::timeout(answer_timeout, client.simple_query("")).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => HookError::Backend(error),
+                Err(_) => HookError::message("no answer in time"),
+            };
+            tracing::warn!(%error, "a connection to the database that rested is dropped");
+            Err(error)
         })
     })
 }
