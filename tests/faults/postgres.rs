@@ -1,11 +1,16 @@
 //! Postgres misbehaves, or somebody in it does: sessions terminated, connections refused, rows locked,
 //! transactions forgotten. And the servers come up in any order.
 
+use std::time::Duration;
+
+use channel_sync::config::Config;
+use channel_sync::store::Store;
+
 use crate::support::broker::eventually;
 use crate::support::database::admin_client;
 use crate::support::load::Load;
 use crate::support::platform::lines;
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Fault, Proxy, server};
 use crate::support::stage::{EVENTS, Stage};
 use crate::{start, start_ready, stop};
 
@@ -114,6 +119,25 @@ async fn a_forgotten_transaction_stops_nobody() {
     forgetful.batch_execute("rollback").await.unwrap();
     stop(process).await;
     stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_died_while_it_rested_is_given_up_for_a_new_one() {
+    let stage = Stage::set(Load::new(25, 1, 1)).await;
+    let (way, near) = (Proxy::before_postgres().await, Proxy::before_postgres().await);
+    way.aim(&format!("127.0.0.1:{}", near.port()));
+    let variables = stage.variables().through_postgres_proxy(&way);
+    let variables = variables.with("DATABASE__CONNECT_TIMEOUT_SECONDS", "1");
+    let config = Config::load(None, variables.pairs().into_iter()).unwrap().database;
+    let store = Store::new(&config).unwrap();
+    store.ping().await.unwrap();
+
+    // The connection is silent from now on, as after a failover that closed nothing. New ones arrive.
+    near.set(Fault::BlackHole);
+    way.aim(&server("DATABASE_URL", 5432));
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let answer = tokio::time::timeout(config.statement_timeout, store.ping()).await;
+    answer.expect("a statement is given to a connection that answers").unwrap();
 }
 
 #[tokio::test]
