@@ -359,7 +359,8 @@ pub struct Batch {
     /// Organizations with a letter outside this batch that comes before those in it: all of theirs wait.
     pub held: HashSet<OrganizationNo>,
     /// Letters that cannot run now: what they read may change meanwhile, or an organization that they read
-    /// has earlier letters outside this batch.
+    /// has earlier letters outside this batch, or an earlier change of it is still on its way to the downstream
+    /// whose partnership they change.
     pub waiting: HashSet<LetterNo>,
     /// The first partnership-change outside this batch: a partnership that stands later is not found to
     /// close a cycle before that one has been worked off.
@@ -492,8 +493,8 @@ pub fn work(world: &mut World, catalogue: &Catalogue, mut batch: Batch) -> Done 
     let mut letters = std::mem::take(&mut batch.letters);
     letters.sort_by_key(Letter::turn);
     let parts = parts(world, catalogue, &batch.plan, &letters);
-    let (reached, changed) = (HashMap::new(), HashSet::new());
-    let mut desk = Desk { world, catalogue, batch, parts, reached, changed, done: Done::default() };
+    let (reached, changed, sent) = (HashMap::new(), HashSet::new(), HashMap::new());
+    let mut desk = Desk { world, catalogue, batch, parts, reached, changed, sent, done: Done::default() };
     for letter in letters {
         if desk.batch.numbers.len() < numbers_for(desk.world, catalogue, &desk.batch.plan, &letter) {
             desk.done.stopped = true;
@@ -534,6 +535,8 @@ struct Desk<'a> {
     reached: HashMap<(OrganizationNo, Shard), Option<OrganizationNo>>,
     /// Organizations that this batch has changed so far.
     changed: HashSet<OrganizationNo>,
+    /// Where the first of their changes stands that this batch sends to a shard.
+    sent: HashMap<(OrganizationNo, Shard), Position>,
     /// What was done so far; `left` are those with a letter left, or added, at the place reached so far.
     done: Done,
 }
@@ -541,6 +544,13 @@ struct Desk<'a> {
 impl Desk<'_> {
     fn is_held(&self, organization: OrganizationNo) -> bool {
         self.done.left.contains(&organization) || self.batch.held.contains(&organization)
+    }
+
+    /// Whether the letter changes a partnership over which a change comes first that this batch sends on.
+    fn is_told_first(&self, letter: &Letter) -> bool {
+        let Work::PartnershipChange { upstream, downstream, .. } = letter.work else { return false };
+        self.world.partnership(upstream, downstream).is_some()
+            && self.sent.get(&(upstream, downstream.shard())).is_some_and(|first| *first < letter.position)
     }
 
     /// Does a letter, or leaves it, or does a part of it, or does it for those who are not held.
@@ -554,6 +564,7 @@ impl Desk<'_> {
                     if self.changed.contains(&reconcile.upstream));
                 let upstream_is_behind = self.batch.waiting.contains(&no)
                     || reads_what_is_new
+                    || self.is_told_first(&letter)
                     || letter.reads().is_some_and(|upstream| self.done.left.contains(&upstream));
                 let may_run = !self.is_held(organization) && !upstream_is_behind;
                 let has_room = *self.batch.plan.share(no) != Share::Nothing;
@@ -924,6 +935,8 @@ impl Desk<'_> {
         let position = position.max(self.world.last_change(organization).position);
         self.world.advance(organization, LastChange { change: no, position });
         for (shard, weight) in shards {
+            // Positions of one organization's changes never fall.
+            self.sent.entry((organization, shard)).or_insert(position);
             let work = FollowUp::SyncChange(no, Recipients::Shard(shard));
             self.done.letters_new.push(NewLetter { position, event, work, weight, replay: false });
         }

@@ -295,15 +295,27 @@ impl Transaction<'_> {
         let upstreams: Vec<i32> = reading.iter().map(|(_, upstream)| upstream.0).collect();
         let positions: Vec<i64> = reading.iter().map(|(letter, _)| letter.position.0).collect();
         let nobody_reads = reading.is_empty();
-        let (behind, first) = together!(
+        let changing = reading.iter().filter_map(|(letter, upstream)| match letter.work {
+            Work::PartnershipChange { downstream, .. } => {
+                Some((letter.no.0, upstream.0, downstream.0, letter.position.0))
+            }
+            _ => None,
+        });
+        let (changing_nos, over, to, at): (Vec<i64>, Vec<i32>, Vec<i32>, Vec<i64>) = changing.collect();
+        let (behind, told_first, first) = together!(
             self.query_unless(
                 nobody_reads,
                 statements::LETTERS_BEHIND,
                 [&reading_nos, &upstreams, &positions, &nos]
             ),
+            self.query_unless(
+                changing_nos.is_empty(),
+                statements::LETTERS_TOLD_FIRST,
+                [&changing_nos, &over, &to, &at, &nos]
+            ),
             self.query_unless(nobody_reads, statements::LETTERS_FIRST_PARTNERSHIP, [&nos]),
         )?;
-        waiting.extend(behind.iter().map(|row| LetterNo(row.get(0))));
+        waiting.extend(behind.iter().chain(&told_first).map(|row| LetterNo(row.get(0))));
         let first_partnership_outside =
             first.first().and_then(|row| row.get::<_, Option<i64>>(0)).map(Position);
         let overtaken = self.overtaken(catalogue, &letters).await?;

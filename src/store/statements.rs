@@ -77,6 +77,7 @@ statements! {
     LETTERS_REMOVE = "letters_remove",
     LETTERS_SPLIT = "letters_split",
     LETTERS_TAKE = "letters_take",
+    LETTERS_TOLD_FIRST = "letters_told_first",
     LIST_ACTIONS = "list_actions",
     LIST_EVENTS = "list_events",
     LIST_EVENT_JOBS = "list_event_jobs",

@@ -426,6 +426,17 @@ mod partnerships {
     }
 
     #[test]
+    fn a_partnership_change_waits_for_a_change_that_its_own_batch_sends_on() {
+        let events = ["helios equipment: a=2", "helios > pac: ended", "helios > slate: ended"];
+        let mut model = with_letters("helios > pac: strict", &events);
+        let done = run(&mut model, &["e1", "e2", "e3"]);
+        // Slate was never helios' partner: nothing is on its way to it.
+        assert_eq!(jobs(&model, &done), ["e1 own-change helios", "e3 partnership-change slate"]);
+        model.settle();
+        assert_eq!(equipment(&model, "pac"), "a=2");
+    }
+
+    #[test]
     fn a_partnership_change_waits_where_the_batch_leaves_the_upstreams_earlier_letter() {
         let events = ["helios equipment: a=1", "helios > pac: flexible", "pac equipment: b=1"];
         let mut model = with_letters("", &events);

@@ -91,6 +91,45 @@ impl Steps {
 }
 
 #[tokio::test]
+async fn a_change_reaches_a_partner_whose_partnership_ends_only_behind_it() {
+    let steps = Steps::with_partners().await;
+    let change = edit("second", "helios", "equipment", &[("m", json!(2))]);
+    let end = partnership("end", "helios", "a", "ended");
+    let later = edit("third", "helios", "equipment", &[("m", json!(3))]);
+    // All three are in one batch, and in one transaction.
+    steps.apply([change, end, later]).await;
+    assert_eq!(steps.values_of_m().await, "a | 2, b | 3, c | 3, d | 3, e | 3, helios | 3, ");
+}
+
+#[tokio::test]
+async fn the_end_of_a_partnership_waits_for_a_change_that_came_on_its_way_meanwhile() {
+    let steps = Steps::with_partners().await;
+    let change = edit("second", "helios", "equipment", &[("m", json!(2))]);
+    steps.take_in([change, partnership("end", "helios", "a", "ended")]).await;
+
+    // A worker has taken the partner's letters; another one works off what the upstream did before.
+    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    let shard = {
+        let query = "select shard from organization where organization_id = 'a'";
+        Shard(steps.client.query_one(query, &[]).await.unwrap().get(0))
+    };
+    let mut session = steps.store.session().await.unwrap();
+    let transaction = session.begin().await.unwrap();
+    let locked = transaction.lock_shards(&[shard], 1, LOCK_TIMEOUT).await.unwrap();
+    let taken = transaction.take_letters(&catalogue, &locked.shards, (10, 10), &locked.held).await.unwrap();
+    assert_eq!(taken.letters.len(), 1);
+    steps.executor.settle().await.unwrap();
+    let nos: Vec<_> = taken.letters.iter().map(|letter| letter.no).collect();
+    let (_, batch) =
+        transaction.prepare(&catalogue, &locked.shards, taken.letters, locked.held, 10).await.unwrap();
+    assert_eq!(batch.waiting.into_iter().collect::<Vec<_>>(), nos);
+    drop(transaction);
+
+    steps.executor.settle().await.unwrap();
+    assert_eq!(steps.values_of_m().await, "a | 2, b | 2, c | 2, d | 2, e | 2, helios | 2, ");
+}
+
+#[tokio::test]
 async fn who_waits_for_a_letter_that_is_not_due_holds_up_nobody_else() {
     let steps = Steps::with_partners().await;
     // As a retry would be: a letter of c's own that is due in an hour.

@@ -15,6 +15,7 @@ use channel_sync::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position}
 use channel_sync::store::StoreError;
 use channel_sync::store::batch::{Attempts, decides_on_partnerships};
 
+use crate::database::is_told_first;
 use crate::faults::Troubles;
 use crate::load::Expected;
 use crate::model::{Model, Setting, State};
@@ -75,18 +76,16 @@ pub(crate) fn saved<'a>(
 ) -> Result<Vec<Saved<'a>>, String> {
     let in_order = in_order(rows, done)?;
     // Of these something is left, and of whom that is true.
-    let left: Vec<LetterRow> = seen
-        .iter()
-        .filter(|no| !done.letters_done.contains(no))
-        .filter_map(|no| rows.letters.get(no))
-        .map(|row| {
-            let mut row = LetterRow::clone(row);
-            if let Some(cut) = done.letters_cut.iter().find(|cut| cut.no == row.letter.no) {
-                row.letter.progress = cut.progress.clone();
-            }
-            row
-        })
-        .collect();
+    let rest = |row: &LetterRow| {
+        let mut row = row.clone();
+        if let Some(cut) = done.letters_cut.iter().find(|cut| cut.no == row.letter.no) {
+            row.letter.progress = cut.progress.clone();
+        }
+        row
+    };
+    let is_left = |no: &&LetterNo| !done.letters_done.contains(no);
+    let left: Vec<LetterRow> =
+        seen.iter().filter(is_left).filter_map(|no| rows.letters.get(no)).map(|row| rest(row)).collect();
     let mut last: BTreeMap<OrganizationNo, (Position, CauseNo)> = BTreeMap::new();
     for (letter, one) in &in_order {
         let key = one.key();
@@ -129,6 +128,24 @@ pub(crate) fn saved<'a>(
                     "the job {key:?} reads {upstream:?}, which has {:?} before it",
                     left.turn()
                 ));
+            }
+        }
+        if let Work::PartnershipChange { upstream, downstream, .. } = letter.letter.work {
+            let all_left = rows.letters.iter().filter(|(no, _)| is_left(no)).map(|(_, row)| row);
+            let mut to_it = all_left.filter(|row| rows.recipients(&rest(row)).contains(&downstream));
+            let at_least = rows.last_changes.get(&upstream).map(|last| last.position);
+            let is_before = |change: &Change| {
+                in_order.iter().any(|(before, one)| {
+                    one.key() == (change.cause, upstream)
+                        && Some(before.letter.position).max(at_least) < Some(letter.letter.position)
+                })
+            };
+            let sent = done.changes.iter().filter(|change| change.organization == upstream);
+            let reaches = |change: &&Arc<Change>| rows.reaches(catalogue, change, downstream);
+            if to_it.any(|row| is_told_first(rows, [row], &letter.letter))
+                || sent.filter(reaches).any(|change| is_before(change))
+            {
+                return Err(format!("the job {key:?} overtakes a change of {upstream:?}"));
             }
         }
         if let Some(change) = rows.changes.get(&ChangeNo(cause.0)).filter(|_| !letter.letter.replay) {

@@ -1116,13 +1116,28 @@ fn form_batch(
         let is_earlier = |row: &&Arc<LetterRow>| {
             row.organization() == Some(upstream) && row.letter.position < letter.position
         };
-        if outside.iter().any(is_earlier) {
+        if outside.iter().any(is_earlier) || is_told_first(rows, outside.iter().copied(), letter) {
             waiting.insert(letter.no);
         }
     }
     let partnerships = outside.iter().filter(|row| decides_on_partnerships(&row.letter));
     let first_partnership_outside = partnerships.map(|row| row.letter.position).min();
     Batch { letters, held, waiting, first_partnership_outside, ..Batch::default() }
+}
+
+/// Whether a letter changes a partnership over which one of these brings a change that comes first.
+pub(crate) fn is_told_first<'a>(
+    rows: &Rows,
+    others: impl IntoIterator<Item = &'a Arc<LetterRow>>,
+    letter: &Letter,
+) -> bool {
+    let Work::PartnershipChange { upstream, downstream, .. } = letter.work else { return false };
+    let brings = |row: &&Arc<LetterRow>| {
+        matches!(&row.letter.work, Work::SyncChange { change, to: Recipients::Shard(shard) }
+            if change.organization == upstream && *shard == downstream.shard())
+    };
+    rows.partnerships.contains_key(&(upstream, downstream))
+        && others.into_iter().filter(brings).any(|row| row.letter.position < letter.position)
 }
 
 /// Organizations to whose rows, as far as they are there, these writes come.
