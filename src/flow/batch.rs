@@ -211,9 +211,9 @@ impl<T: DatabaseTransaction> OpenBatch<'_, T> {
             }
             let Some(letter) = part.pop() else { continue };
             found += 1;
-            // A table that somebody has locked stops every job alike: none of them is to blame.
+            // A table that somebody has locked, or that is damaged, stops every job alike: none of them is to blame.
             let nobody_goes_on = self.step.letters_done + self.step.letters_cut == 0 && !alone;
-            if error.is_lock_timeout() && nobody_goes_on && found > 1 {
+            if error.may_be_nobodys() && nobody_goes_on && found > 1 {
                 return Err(error);
             }
             let held_before = self.held.clone();

@@ -116,12 +116,24 @@ impl StoreError {
     }
 
     /// Whether one job among many may be the cause: its data is refused or cannot be read, a row that it needs
-    /// is locked by somebody, or its statement takes too long (57014).
+    /// is locked by somebody or damaged, its statement takes too long (57014), a trigger objects. Any error of the
+    /// server may, but for those that tell of the server, the session or the schema as a whole.
     pub fn may_be_one_job(&self) -> bool {
-        matches!(self, Self::Row { .. })
-            || self.is_lock_timeout()
-            || self.blames_data()
-            || self.sql_state() == Some("57014")
+        match self {
+            Self::Row { .. } | Self::LockTimeout { .. } => true,
+            _ => self.sql_state().is_some_and(|code| {
+                code == "57014" || code.get(..2).is_some_and(|class| !OF_EVERYBODY.contains(&class))
+            }),
+        }
+    }
+
+    /// Whether what may be one job's fault may be nobody's all the same, as a lock on a table or a damaged index is:
+    /// where nothing else goes on, it is.
+    pub fn may_be_nobodys(&self) -> bool {
+        self.is_lock_timeout()
+            || self.may_be_one_job()
+                && self.sql_state().is_some_and(|code| code != "57014")
+                && !self.blames_data()
     }
 
     /// Whether somebody else has locked what was needed.
@@ -152,6 +164,11 @@ impl StoreError {
         }
     }
 }
+
+/// Classes of SQLSTATE that say nothing of single jobs: connections (08), what the server cannot do (0A), the state of a
+/// transaction (25), statements and portals that are gone (26, 34), who may connect (28), names that are not there (3D,
+/// 3F, 42: with missing permissions), other transactions (40), resources (53), operators (57).
+const OF_EVERYBODY: [&str; 12] = ["08", "0A", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "57"];
 
 /// Serialization failure, deadlock, server shutting down or starting, statement timeout
 /// (ours: nobody else cancels), connection exceptions (class 08) and insufficient resources (class 53).

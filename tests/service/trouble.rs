@@ -59,6 +59,44 @@ async fn a_job_that_fails_is_found_tried_again_and_given_up_and_everybody_else_g
 }
 
 #[tokio::test]
+async fn whatever_the_server_says_of_one_organizations_rows_all_others_go_on() {
+    // A trigger's own word, damaged data and indexes, a block that cannot be read.
+    for sql_state in ["P0001", "XX000", "XX001", "XX002", "58030", "55000"] {
+        let steps = Steps::with_partners().await;
+        steps.client.batch_execute(&REFUSE_C.replace("23514", sql_state)).await.unwrap();
+        steps.take_in([edit("second", "helios", "equipment", &[("m", json!(2))])]).await;
+        steps.take_in([edit("other", "sunny", "equipment", &[("m", json!(9))])]).await;
+        let done = "a | 2, b | 2, c | 1, d | 2, e | 2, helios | 2, sunny | 9, ";
+        for _ in 0..20 {
+            // It may end with nothing but the one that fails.
+            let _ = steps.executor.step().await;
+            if steps.values_of_m().await == done {
+                break;
+            }
+        }
+        assert_eq!(steps.values_of_m().await, done, "{sql_state}");
+        let last_errors = "select distinct last_error from job_view where state in ('retrying', 'failed')";
+        assert_eq!(steps.lines(last_errors).await, format!("run settings_change: c is full ({sql_state})\n"));
+    }
+}
+
+#[tokio::test]
+async fn what_stops_every_job_alike_is_nobodys_fault_unless_the_data_is() {
+    // (SQLSTATE, whether it is held against jobs)
+    for (sql_state, blamed) in [("XX002", false), ("42501", false), ("53100", false), ("23514", true)] {
+        let steps = Steps::with_partners().await;
+        let refuse_all = REFUSE_C.replace("new.organization_no = 4", "true").replace("23514", sql_state);
+        steps.client.batch_execute(&refuse_all).await.unwrap();
+        let edits = ["a", "b", "c"].map(|name| edit(name, name, "licenses", &[("l", json!(1))]));
+        steps.take_in(edits).await;
+        let step = steps.executor.step().await;
+        assert_eq!(step.is_ok(), blamed, "{sql_state}");
+        let attempts = steps.lines("select coalesce(sum(attempts), 0) > 0 from letter").await;
+        assert_eq!(attempts, if blamed { "t\n" } else { "f\n" }, "{sql_state}");
+    }
+}
+
+#[tokio::test]
 async fn a_row_that_somebody_has_locked_delays_its_organization_alone() {
     let mut steps = Steps::with_partners().await;
     let patient = RetryPolicy { attempts_max: 1000, ..RETRY };
