@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::StoreError;
@@ -58,6 +58,17 @@ impl Dial {
     /// Where the server cannot be reached, or does not let this program in.
     pub(super) async fn connect(&self, config: &Config) -> Result<(Client, Messages), StoreError> {
         self.open(config).await.map_err(|error| StoreError::no_connection(&error, &self.host()))
+    }
+
+    /// Asks the server to cancel what runs on a connection.
+    ///
+    /// # Errors
+    /// Where the server cannot be asked.
+    pub(super) async fn cancel(&self, token: &CancelToken) -> Result<(), tokio_postgres::Error> {
+        match self.tls.clone() {
+            None => token.cancel_query(NoTls).await,
+            Some(tls) => token.cancel_query(tls).await,
+        }
     }
 
     async fn open(&self, config: &Config) -> Result<(Client, Messages), tokio_postgres::Error> {

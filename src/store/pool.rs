@@ -4,10 +4,14 @@
 //! and plans each statement for the parameters at hand: a plan that was made while the tables were empty
 //! would make a set-based statement many times slower for as long as the session lives. Nor are statements
 //! compiled to machine code: where the planner expects many rows, that takes longer than the statement.
+//!
+//! Whoever no longer waits for an answer, such as an HTTP request whose client has gone, leaves no statement running
+//! behind him: it is cancelled, and its connection does not come back to the pool.
 
+use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{
@@ -31,11 +35,13 @@ pub struct Store {
     counted: Counted,
 }
 
-/// What is common to all statements of a store.
+/// What is common to all statements of a store, and of a session.
 #[derive(Debug, Clone)]
 struct Counted {
     /// How many have been run.
     statements: Arc<AtomicU64>,
+    /// How many of a session are under way, or were when somebody ceased to wait for them.
+    under_way: Arc<AtomicU32>,
     /// How long the server may take to answer one. It ends a statement by itself before that: a server that
     /// does not, or a network that brings nothing any more, would be waited for without end.
     answer_timeout: Duration,
@@ -52,8 +58,12 @@ impl Counted {
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, StoreError> {
         self.statements.fetch_add(1, Ordering::Relaxed);
+        self.under_way.fetch_add(1, Ordering::Relaxed);
         match tokio::time::timeout(self.answer_timeout, answer).await {
-            Ok(answer) => answer.map_err(failed),
+            Ok(answer) => {
+                self.under_way.fetch_sub(1, Ordering::Relaxed);
+                answer.map_err(failed)
+            }
             Err(_) => {
                 let seconds = self.answer_timeout.as_secs();
                 Err(StoreError::Unreachable(format!("the server has not answered for {seconds} s")))
@@ -95,8 +105,8 @@ impl Store {
             .expose()
             .parse()
             .map_err(|error: tokio_postgres::Error| StoreError::Refused(error.to_string()))?;
-        let counted =
-            Counted { statements: Arc::default(), answer_timeout: options.statement_timeout + ANSWER_GRACE };
+        let answer_timeout = options.statement_timeout + ANSWER_GRACE;
+        let counted = Counted { statements: Arc::default(), under_way: Arc::default(), answer_timeout };
         let DatabaseConfig { statement_timeout, lock_timeout, idle_in_transaction_timeout, .. } = options;
         let session = format!(
             "-c search_path=channel_sync,pg_catalog -c plan_cache_mode=force_custom_plan -c jit=off -c timezone=UTC \
@@ -145,18 +155,27 @@ impl Store {
     pub async fn session(&self) -> Result<Session, StoreError> {
         let client =
             self.pool.get().await.map_err(|error| StoreError::no_session(error, &self.dial.host()))?;
-        Ok(Session { client, counted: self.counted.clone() })
+        let counted = Counted { under_way: Arc::default(), ..self.counted.clone() };
+        let dial = self.dial.clone();
+        Ok(Session { client: Pooled { client: Some(client), dial, counted: counted.clone() }, counted })
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, over a connection that was there or over a new one.
     ///
     /// # Errors
     /// Where it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let session = self.session().await?;
-        let failed = |source| StoreError::of("ping", source);
-        session.client.simple_query("").await.map_err(failed)?;
-        Ok(())
+        let ping = async || {
+            let session = self.session().await?;
+            let failed = |source| StoreError::of("ping", source);
+            let answer = session.counted.answer(failed, session.client.simple_query("")).await;
+            Ok((answer.map(|_| ()), session.client.is_closed()))
+        };
+        match ping().await? {
+            // The server may have closed it long since: what it says now, a new one tells.
+            (Err(_), true) => ping().await?.0,
+            (answer, _) => answer,
+        }
     }
 
     /// How many statements have been run so far, through whatever session.
@@ -212,9 +231,57 @@ async fn run<T>(
     counted.answer(|source| statement.failed(source), answer).await
 }
 
+/// A connection of the pool. It goes back, unless somebody has ceased to wait for what runs on it.
+struct Pooled {
+    /// None only once it is dropped.
+    client: Option<deadpool_postgres::Client>,
+    dial: Dial,
+    counted: Counted,
+}
+
+impl Deref for Pooled {
+    type Target = deadpool_postgres::Client;
+
+    fn deref(&self) -> &Self::Target {
+        match &self.client {
+            Some(client) => client,
+            None => unreachable!("it is used after it was dropped"),
+        }
+    }
+}
+
+impl DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match &mut self.client {
+            Some(client) => client,
+            None => unreachable!("it is used after it was dropped"),
+        }
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        if self.counted.under_way.load(Ordering::Relaxed) == 0 || client.is_closed() {
+            return;
+        }
+        // Out of the pool: whoever had it next would wait for the statement, or be cancelled in its place.
+        let client = deadpool_postgres::Client::take(client);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let dial = self.dial.clone();
+            runtime.spawn(async move {
+                // Where the server does not hear, its statement timeout ends what runs.
+                if let Err(error) = dial.cancel(&client.cancel_token()).await {
+                    tracing::debug!(%error, "cancel a statement for which nobody waits any more");
+                }
+            });
+        }
+    }
+}
+
 /// A session: one connection, for as long as it is held.
 pub struct Session {
-    client: deadpool_postgres::Client,
+    client: Pooled,
     counted: Counted,
 }
 
@@ -255,7 +322,7 @@ impl Session {
         statement: Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let client = &self.client;
+        let client: &deadpool_postgres::Client = &self.client;
         let answer = async |prepared| client.query(&prepared, parameters).await;
         run(client, &self.counted, statement, answer).await
     }

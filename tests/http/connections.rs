@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::broker::DEADLINE;
+use crate::support::broker::{DEADLINE, eventually};
 use crate::support::events::edit;
 use crate::support::platform::Platform;
 
@@ -221,6 +221,37 @@ async fn what_can_be_read_in_two_ways_is_read_in_one_or_refused() {
         5 + length
     );
     assert_eq!(statuses(&said(address, both.as_bytes()).await), [401]);
+    platform.end().await;
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_leaves_no_statement_running() {
+    // The server itself ends none of them in time.
+    let platform =
+        Platform::start_with(&[("CHANNEL_SYNC__DATABASE__STATEMENT_TIMEOUT_SECONDS", "3600")]).await;
+    let address = platform.service.as_ref().unwrap().http_address().unwrap();
+    let slow = "alter table operator_action rename to done;
+                create view operator_action as
+                select done.* from (select pg_sleep(3600)::text as slept offset 0) slow left join done on true
+                 where slept is not null";
+    platform.client.batch_execute(slow).await.unwrap();
+    let running = "select count(*) from pg_stat_activity
+                    where datname = current_database() and wait_event = 'PgSleep'";
+    let asks = "GET /api/v1/actions HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    // Many more than there are connections for them.
+    for _ in 0..5 {
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(asks.as_bytes()).await.unwrap();
+            clients.push(client);
+        }
+        eventually("they are asked for", async || platform.lines(running).await != "0\n").await;
+        drop(clients);
+        eventually("nothing runs", async || platform.lines(running).await == "0\n").await;
+    }
+    let organizations = b"GET /api/v1/organizations HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    assert_eq!(statuses(&said(address, organizations).await), [200]);
     platform.end().await;
 }
 
