@@ -14,8 +14,8 @@ use crate::operations::{self, JobKey, Restore, RestoreEntry, StoredValue};
 #[command(after_help = "\
 A match displaces settings that had not come from its upstream; `jobs show JOB` lists them. They come back as an edit of
 the organization's own, by an event of the source channel-sync: in the order of its mailbox, and on to its partners by
-the rules. What is locked now is left, and so is what a later event has changed. First shows what would be done. Doing
-it twice changes nothing.
+the rules. What is locked now is left, and so is what a later event has changed, or may have changed where the results
+that would tell were dropped. First shows what would be done. Doing it twice changes nothing.
 
 Examples:
   channel-sync restore 5-2 --reason 'asked for by pac-energy' --dry-run
@@ -108,6 +108,7 @@ fn columns(row: &RestoreEntry) -> Vec<Content> {
         "in-place" => "left: it is in place already".to_owned(),
         "locked" => format!("left: locked by {by}"),
         "changed-since" => format!("left: changed since by {by}"),
+        "results-dropped" => "left: not known any more what came since, as results were dropped".to_owned(),
         "own-event-waits" => "left: a later event waits".to_owned(),
         _ => "left: the catalogue has it no more".to_owned(),
     };

@@ -1,4 +1,4 @@
-//! What newer has come about since an old job: a replay of it leaves that alone.
+//! What newer has come about since an old job: a replay of it, and a restore of what it displaced, leave that alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,17 +10,28 @@ use super::setting::Key;
 /// Which event was the last to touch what, in one organization: entries written or removed, or found as they should
 /// be, by its own events, by changes of an upstream, or by a reconcile.
 ///
-/// Whoever loads it names all that is newer than the replays at hand; what an entry itself tells, by the event that
-/// last wrote it, is not in it.
+/// Whoever loads it names all that is newer than the jobs at hand, as far as it is known; what an entry itself tells,
+/// by the event that last wrote it, is not in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Touched {
+    dropped_before: Option<EventNo>,
     everything: Option<EventNo>,
     categories: HashMap<CategoryId, EventNo>,
     keys: HashMap<CategoryId, HashMap<Key, EventNo>>,
 }
 
 impl Touched {
-    /// An event touched every entry of every category.
+    /// What events before this one touched is not known any more, since results were dropped.
+    pub fn drop_before(&mut self, event: EventNo) {
+        self.dropped_before = self.dropped_before.max(Some(event));
+    }
+
+    /// The event before which it is not known any more what was touched; none where everything is known.
+    pub fn dropped_before(&self) -> Option<EventNo> {
+        self.dropped_before
+    }
+
+    /// A reconcile of this event may have touched every entry of every category.
     pub fn touch_everything(&mut self, event: EventNo) {
         self.everything = self.everything.max(Some(event));
     }
@@ -37,14 +48,15 @@ impl Touched {
         *last = event.max(*last);
     }
 
-    /// The last event that touched an entry.
-    pub fn last(&self, category: CategoryId, key: &str) -> Option<EventNo> {
+    /// The last event known that named an entry. A reconcile names none: what it wrote tells so itself.
+    pub fn last_named(&self, category: CategoryId, key: &str) -> Option<EventNo> {
         let of_key = || self.keys.get(&category)?.get(key).copied();
-        self.everything.max(self.categories.get(&category).copied()).max(of_key())
+        self.categories.get(&category).copied().max(of_key())
     }
 }
 
-/// What something newer than an old job's root event has touched, in the job's organization.
+/// What something newer than an old job's root event has touched, in the job's organization; where that is not known
+/// any more, everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overtaken {
     since: EventNo,
@@ -79,6 +91,7 @@ impl Overtaken {
     fn is_whole(&self, category: CategoryId) -> bool {
         let later = |event: EventNo| event > self.since;
         self.touched.everything.is_some_and(later)
+            || self.touched.dropped_before.is_some_and(later)
             || self.touched.categories.get(&category).copied().is_some_and(later)
     }
 }

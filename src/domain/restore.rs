@@ -19,8 +19,10 @@ pub struct Displacement {
 pub struct Situation {
     /// What is there under its key.
     pub now: Option<Entry>,
-    /// The last event that named it since it was displaced.
+    /// The last event known that named it since it was displaced.
     pub last_named_by: Option<EventNo>,
+    /// What events before this one named is not known any more, since results were dropped.
+    pub dropped_before: Option<EventNo>,
     /// The upstream that locks it.
     pub locked_by: Option<OrganizationNo>,
     /// Whether an event of the organization's own waits that may name it.
@@ -48,14 +50,17 @@ pub enum Restoring {
         /// The event.
         by: EventNo,
     },
+    /// It is left, since results were dropped that would tell what a later event has said.
+    ResultsDropped,
     /// It is left, since an event of the organization's own waits that is later.
     OwnEventWaits,
 }
 
 /// What is done about a displaced entry: it comes back unless it is locked, or anything later than what displaced it has
-/// said something else, or waits to.
+/// said something else, may have said so and nobody knows any more, or waits to.
 pub fn restoring(displacement: &Displacement, situation: &Situation) -> Restoring {
-    let Situation { now, last_named_by, locked_by, own_event_waits, is_in_catalogue } = *situation;
+    let Situation { now, last_named_by, dropped_before, locked_by, own_event_waits, is_in_catalogue } =
+        *situation;
     if now.is_some_and(|now| now.value == displacement.value) {
         return Restoring::InPlace;
     }
@@ -68,9 +73,13 @@ pub fn restoring(displacement: &Displacement, situation: &Situation) -> Restorin
     // What wrote the displaced entry may have a larger number than what displaced it, which came late.
     let since = displacement.displaced_by.max(displacement.written_by);
     let last = now.map(|now| now.written_by).max(last_named_by);
-    match last.filter(|last| *last > since) {
-        Some(by) => Restoring::ChangedSince { by },
-        None if own_event_waits => Restoring::OwnEventWaits,
-        None => Restoring::Restored,
+    if let Some(by) = last.filter(|last| *last > since) {
+        return Restoring::ChangedSince { by };
     }
+    // What the job wrote in its place and is still there shows by itself that nothing came after it.
+    let is_as_the_job_left_it = now.is_some_and(|now| now.written_by == displacement.displaced_by);
+    if dropped_before.is_some_and(|before| before > since) && !is_as_the_job_left_it {
+        return Restoring::ResultsDropped;
+    }
+    if own_event_waits { Restoring::OwnEventWaits } else { Restoring::Restored }
 }

@@ -1,8 +1,9 @@
 //! Restore: bringing back what a match displaced, as an edit of the organization's own.
 //!
-//! It is an event of its own, taken in as any other: so it is refused where the settings are locked by then, goes on to the
-//! organization's own downstreams by the rules, and is told by `explain`. Nothing that is newer than the match is
-//! overwritten. What is there already is left: doing it twice changes nothing.
+//! It is an event of its own, taken in as any other: so it is refused where the settings are locked by then, goes on to
+//! the organization's own downstreams by the rules, and is told by `explain`. Nothing that is newer than the match is
+//! overwritten, nor what may be newer, where nobody knows any more. What is there already is left: doing it twice
+//! changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +55,8 @@ pub struct RestoreOutcomes {
     pub locked: i64,
     /// They are left, since later events have said otherwise.
     pub changed_since: i64,
+    /// They are left, since results were dropped that would tell what later events have said.
+    pub results_dropped: i64,
     /// They are left, since later events of the organization's own wait.
     pub own_event_waits: i64,
     /// They are left, since the catalogue has no such entries any more.
@@ -75,7 +78,7 @@ pub struct RestoreEntry {
     pub now: Option<StoredValue>,
     /// `own`, or the upstream that what is there now was synced from.
     pub now_origin: Option<String>,
-    /// `restored`, `in-place`, `locked`, `changed-since`, `own-event-waits` or `not-in-catalogue`.
+    /// `restored`, `in-place`, `locked`, `changed-since`, `results-dropped`, `own-event-waits` or `not-in-catalogue`.
     pub outcome: &'static str,
     /// The upstream that locks it, or the event that has said otherwise.
     pub by: Option<String>,
@@ -176,7 +179,8 @@ impl About {
                 let about = category.map(|category| catalogue.get(category));
                 let situation = Situation {
                     now: entry.now,
-                    last_named_by: category.and_then(|id| in_the_way.touched.last(id, &entry.key)),
+                    last_named_by: category.and_then(|id| in_the_way.touched.last_named(id, &entry.key)),
+                    dropped_before: in_the_way.touched.dropped_before(),
                     locked_by: in_the_way
                         .locked_by
                         .filter(|_| about.is_some_and(|about| about.reach == Reach::Ongoing)),
@@ -246,6 +250,7 @@ async fn tell(
                 Restoring::NotInCatalogue => ("not-in-catalogue", None),
                 Restoring::Locked { by } => ("locked", names.get(&by).cloned()),
                 Restoring::ChangedSince { by } => ("changed-since", events.get(&by).cloned()),
+                Restoring::ResultsDropped => ("results-dropped", None),
                 Restoring::OwnEventWaits => ("own-event-waits", None),
             };
             let DisplacedEntry { category, key, now_origin, value_body, now_body, .. } = entry;
@@ -263,6 +268,7 @@ impl RestoreOutcomes {
             Restoring::NotInCatalogue => &mut self.not_in_catalogue,
             Restoring::Locked { .. } => &mut self.locked,
             Restoring::ChangedSince { .. } => &mut self.changed_since,
+            Restoring::ResultsDropped => &mut self.results_dropped,
             Restoring::OwnEventWaits => &mut self.own_event_waits,
         } += 1;
     }
@@ -276,6 +282,7 @@ impl Restore {
             in_place,
             locked,
             changed_since,
+            results_dropped,
             own_event_waits,
             not_in_catalogue,
         } = self.outcomes;
@@ -283,6 +290,7 @@ impl Restore {
             (in_place, "in place already"),
             (locked, "locked"),
             (changed_since, "changed since by later events"),
+            (results_dropped, "of which it is not known any more what came since, as results were dropped"),
             (own_event_waits, "about which later events wait"),
             (not_in_catalogue, "no longer in the catalogue"),
         ]

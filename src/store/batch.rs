@@ -19,6 +19,7 @@ use super::pool::{Session, Transaction};
 use super::rows::{Named, organization};
 use super::statements;
 use super::together::together;
+use super::touched::Oldest;
 use crate::domain::catalogue::{Catalogue, CategoryId};
 use crate::domain::decide::Counts;
 use crate::domain::mailbox::{
@@ -329,7 +330,7 @@ impl Transaction<'_> {
         letters: &[Letter],
     ) -> Result<HashMap<LetterNo, Overtaken>, StoreError> {
         // Once for each organization and category, from the oldest replay on.
-        let mut oldest: BTreeMap<(OrganizationNo, Option<CategoryId>), EventNo> = BTreeMap::new();
+        let mut oldest = Oldest::new();
         for letter in letters.iter().filter(|letter| letter.replay) {
             let category = match &letter.work {
                 Work::OwnChange { category, .. } => Some(*category),
@@ -341,26 +342,7 @@ impl Transaction<'_> {
             let event = oldest.entry((organization, category)).or_insert(letter.event);
             *event = letter.event.min(*event);
         }
-        let organizations: Vec<i32> = oldest.keys().map(|(organization, _)| organization.0).collect();
-        let categories: Vec<Option<&str>> =
-            oldest.keys().map(|(_, category)| category.map(|category| catalogue.name(category))).collect();
-        let events: Vec<i64> = oldest.values().map(|event| event.0).collect();
-        let rows = self
-            .query_unless(oldest.is_empty(), statements::TOUCHED_LOAD, [&organizations, &events, &categories])
-            .await?;
-        let mut touched: HashMap<OrganizationNo, Touched> = HashMap::new();
-        for row in &rows {
-            let touched = touched.entry(organization(row)).or_default();
-            let event = EventNo(row.get("event_no"));
-            let category = row.get::<_, Option<&str>>("category").map(|name| catalogue.find(name));
-            match (category, row.get::<_, Option<&str>>("key")) {
-                (None, _) => touched.touch_everything(event),
-                (Some(Some(category)), None) => touched.touch_category(category, event),
-                (Some(Some(category)), Some(key)) => touched.touch(category, key.into(), event),
-                // A category that the catalogue no longer has is left as it is.
-                (Some(None), _) => {}
-            }
-        }
+        let touched = self.touched(catalogue, &oldest).await?;
         let touched: HashMap<OrganizationNo, Arc<Touched>> =
             touched.into_iter().map(|(organization, touched)| (organization, Arc::new(touched))).collect();
         let overtaken = letters.iter().filter(|letter| letter.replay).map(|letter| {

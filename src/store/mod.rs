@@ -23,6 +23,7 @@
 //! | [`pause`] | what executors are to leave alone |
 //! | [`failure`] | what becomes of a letter whose job failed |
 //! | `together` | statements that are under way at once |
+//! | `touched` | what something newer than old jobs has touched |
 //! | `columns`, `rows`, `words` | domain types as columns, from rows, in words for people |
 //! | [`read`] | reading for people and programs |
 //! | [`overview`] | the last hour, the oldest letter |
@@ -60,6 +61,7 @@ pub mod save;
 mod schema;
 pub mod statements;
 mod together;
+mod touched;
 pub mod verify;
 pub mod wake;
 pub(crate) mod words;

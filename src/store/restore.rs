@@ -11,6 +11,7 @@ use super::intake::{Incoming, Taken};
 use super::pool::Transaction;
 use super::read::StoredValue;
 use super::statements;
+use super::touched::Oldest;
 use crate::contract::{Envelope, Event, Message, SettingChanged};
 use crate::domain::catalogue::{Catalogue, CategoryId};
 use crate::domain::replay::Touched;
@@ -48,7 +49,7 @@ pub struct InTheWay {
     pub locked_by: Option<OrganizationNo>,
     /// Categories for which events of its own wait.
     pub own_events_wait: BTreeSet<String>,
-    /// Which later events have named what.
+    /// Which later events have touched what.
     pub touched: Touched,
 }
 
@@ -92,18 +93,8 @@ impl Transaction<'_> {
                 None => found.locked_by = row.get::<_, Option<i32>>("locked_by").map(OrganizationNo),
             }
         }
-        let (organizations, events, categories) = (vec![organization.0], vec![event.0], vec![None::<&str>]);
-        let rows = self.query(statements::TOUCHED_LOAD, &[&organizations, &events, &categories]).await?;
-        for row in &rows {
-            let event = EventNo(row.get("event_no"));
-            let category = row.get::<_, Option<&str>>("category").and_then(|name| catalogue.find(name));
-            match (category, row.get::<_, Option<&str>>("key")) {
-                (Some(category), Some(key)) => found.touched.touch(category, key.into(), event),
-                (Some(category), None) => found.touched.touch_category(category, event),
-                // A reconcile names nothing: what it wrote tells so itself.
-                (None, _) => {}
-            }
-        }
+        let mut touched = self.touched(catalogue, &Oldest::from([((organization, None), event)])).await?;
+        found.touched = touched.remove(&organization).unwrap_or_default();
         Ok(found)
     }
 

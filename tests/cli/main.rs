@@ -591,6 +591,11 @@ async fn restores() {
                 ],
             )
         },
+        {
+            let drop = "update channel_sync.job_day set dropped_at = now()";
+            database.client().await.batch_execute(drop).await.unwrap();
+            session(database.url(), &[&with(&["--dry-run"])])
+        },
     ];
     snapshot!("restores", said.join("\n"));
 }

@@ -12,6 +12,7 @@ const DISPLACED: Displacement =
 const CLEAR: Situation = Situation {
     now: None,
     last_named_by: None,
+    dropped_before: None,
     locked_by: None,
     own_event_waits: false,
     is_in_catalogue: true,
@@ -41,6 +42,7 @@ fn what_is_there_already_is_in_place_whatever_else_is_so() {
     let everything = Situation {
         now: now(1, 30),
         last_named_by: Some(EventNo(30)),
+        dropped_before: Some(EventNo(30)),
         locked_by: Some(OrganizationNo(7)),
         own_event_waits: true,
         is_in_catalogue: false,
@@ -72,4 +74,19 @@ fn the_event_that_wrote_what_was_displaced_is_not_later() {
     assert_eq!(restoring(&late, &named), Restored);
     let later = Situation { last_named_by: Some(EventNo(26)), ..named };
     assert_eq!(restoring(&late, &later), ChangedSince { by: EventNo(26) });
+}
+
+#[test]
+fn what_a_later_event_may_have_named_whose_results_were_dropped_is_left() {
+    let dropped = Situation { dropped_before: Some(EventNo(30)), ..CLEAR };
+    check(dropped, ResultsDropped);
+    check(Situation { own_event_waits: true, ..dropped }, ResultsDropped);
+    // What is there may have been brought late by an older event, after something newer had removed it.
+    check(Situation { now: now(2, 15), ..dropped }, ResultsDropped);
+    // What the job itself wrote in its place is there still.
+    check(Situation { now: now(2, 20), ..dropped }, Restored);
+    // What is known is told, and what was dropped before the job is no matter.
+    check(Situation { last_named_by: Some(EventNo(35)), ..dropped }, ChangedSince { by: EventNo(35) });
+    check(Situation { dropped_before: Some(EventNo(20)), ..CLEAR }, Restored);
+    check(Situation { locked_by: Some(OrganizationNo(7)), ..dropped }, Locked { by: OrganizationNo(7) });
 }

@@ -125,6 +125,12 @@ async fn what_a_match_displaced_is_restored() {
     assert_eq!((would.status, &would.body["outcomes"]["restored"]), (StatusCode::OK, &json!(1)), "{would:?}");
     assert_eq!((&would.body["entries"][0]["key"], &would.body["events"]), (&json!("mine"), &json!([])));
     assert_eq!(api.actions().await, "", "a dry run does nothing");
+    let drop = |at: &str| format!("update job_day set dropped_at = {at}");
+    api.platform.client.batch_execute(&drop("now()")).await.unwrap();
+    let dropped = api.operate("POST", &path, &json!({ "dry_run": true })).await.body;
+    assert_eq!(dropped["outcomes"]["results_dropped"], json!(1), "{dropped}");
+    assert_eq!(dropped["entries"][0]["outcome"], json!("results-dropped"), "{dropped}");
+    api.platform.client.batch_execute(&drop("null")).await.unwrap();
 
     let restored = api.operate("POST", &path, &why).await;
     let event = restored.body["events"][0].as_str().unwrap_or_else(|| panic!("{restored:?}")).to_owned();

@@ -149,6 +149,12 @@ async fn what_a_match_displaced_is_brought_back_after_it_was_shown() {
     assert!(shown.contains("2 settings of pac would be brought back"), "{shown}");
     assert!(shown.contains("equipment m1 {\"watts\": 1} {\"watts\": 400} from helios restored"), "{shown}");
     assert!(shown.contains("equipment own \"kept\" – restored"), "{shown}");
+    let drop = |at: &str| format!("update job_day set dropped_at = {at}");
+    scene.platform.client.batch_execute(&drop("now()")).await.unwrap();
+    let dropped = scene.get(&address).await.words();
+    let left = "equipment own \"kept\" – left: not known any more what came since, as results were dropped";
+    assert!(dropped.contains(left), "{dropped}");
+    scene.platform.client.batch_execute(&drop("null")).await.unwrap();
     let answer = scene.post(&address, &[]).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "without a reason");
     assert_eq!(scene.platform.lines(ACTIONS).await, "");

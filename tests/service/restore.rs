@@ -146,6 +146,62 @@ async fn what_a_later_event_has_said_stays() {
 }
 
 #[tokio::test]
+async fn what_something_newer_may_have_said_whose_results_were_dropped_stays() {
+    let (steps, job) = Steps::with_a_match().await;
+    steps.apply([partnership("ended", "helios", "pac", "ended")]).await;
+    // Added and deleted again: only the results tell.
+    steps.apply([edit("p-3", "pac", "equipment", &[("n", json!(8))])]).await;
+    steps.apply([edit("p-4", "pac", "equipment", &[("n", Value::Null)])]).await;
+    // A later reconcile, whose result is kept always, by itself says nothing of what it did not write.
+    steps.apply([edit("s-1", "sunny", "adders", &[("a", json!(1))])]).await;
+    steps.apply([partnership("merges", "sunny", "pac", "non-exclusive")]).await;
+    let preview = steps.preview_restore(job).await;
+    assert_eq!(outcomes(&preview), "battery 1 - restored -, m 1 2 restored -, n 1 - changed-since p-4");
+
+    steps.results_are_dropped().await;
+    steps.apply([edit("p-5", "pac", "equipment", &[("new", json!(1))])]).await;
+    let preview = steps.preview_restore(job).await;
+    // What the match wrote and is still there tells by itself that nothing came after it.
+    assert_eq!(
+        outcomes(&preview),
+        "battery 1 - results-dropped -, m 1 2 restored -, n 1 - results-dropped -"
+    );
+    assert_eq!(steps.restore(job).await.unwrap().outcomes.restored, 1);
+    steps.executor.settle().await.unwrap();
+    let refused = steps.restore(job).await.unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        format!(
+            "nothing that the job {job} displaced can be restored: 1 in place already, \
+             2 of which it is not known any more what came since, as results were dropped"
+        )
+    );
+    assert_eq!(
+        steps.of("pac").await,
+        "adders a 1 sunny, equipment m 1 own, equipment new 1 own, equipment same 5 helios"
+    );
+
+    // What results that are there tell is told, and of a match after the drop everything is known.
+    steps.apply([edit("p-6", "pac", "equipment", &[("n", json!(9))])]).await;
+    steps.apply([edit("p-7", "pac", "equipment", &[("n", Value::Null)])]).await;
+    let preview = steps.preview_restore(job).await;
+    assert_eq!(
+        outcomes(&preview),
+        "battery 1 - results-dropped -, m 1 1 in-place -, n 1 - changed-since p-7"
+    );
+    steps.apply([partnership("without-sunny", "sunny", "pac", "ended")]).await;
+    steps.apply([partnership("strict-2", "helios", "pac", "strict")]).await;
+    steps.apply([partnership("ended-2", "helios", "pac", "ended")]).await;
+    let key = "select idempotency_key from job_view where event_id = 'strict-2' and kind = 'reconcile'";
+    let later: JobKey = steps.lines(key).await.trim().parse().unwrap();
+    assert_eq!(
+        outcomes(&steps.preview_restore(later).await),
+        "a 1 - restored -, m 1 2 restored -, new 1 - restored -"
+    );
+    drop(steps.database);
+}
+
+#[tokio::test]
 async fn a_restore_that_finds_its_settings_locked_when_it_runs_is_refused_and_can_be_done_again() {
     let (steps, job) = Steps::with_a_match().await;
     steps.apply([partnership("flexible", "helios", "pac", "flexible")]).await;

@@ -56,6 +56,15 @@ impl Steps {
         one
     }
 
+    /// The results of all that was done before today are dropped: so many days later.
+    pub(crate) async fn results_are_dropped(&self) {
+        let today = self.began_on().await;
+        for day in [1, 1 + i64::from(DAYS)] {
+            self.retention().step(today + day.days()).await.unwrap();
+        }
+        assert_eq!(self.lines("select count(*) from job_day where dropped_at is not null").await, "1\n");
+    }
+
     async fn key_of(&self, event: &str, organization: &str) -> JobKey {
         let key = format!(
             "select idempotency_key from job_view where event_id = '{event}' and organization_id = '{organization}'"

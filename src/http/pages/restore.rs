@@ -105,6 +105,7 @@ fn becomes(row: &RestoreEntry) -> Markup {
             "in-place" => "left: it is in place already",
             "locked" => { "left: locked by " (organization_link(by)) },
             "changed-since" => { "left: changed since by " (event_link(by, None)) },
+            "results-dropped" => "left: not known any more what came since, as results were dropped",
             "own-event-waits" => "left: a later event waits",
             _ => "left: the catalogue has it no more",
         }
