@@ -210,11 +210,15 @@ pub async fn replay_rejected(
         let refused = transaction.next_refused(&selection.choice(after, shown), MESSAGES_MAX).await?;
         let Some(last) = refused.last() else { return Ok(all) };
         after = last.rejected_id;
-        let mut events: Vec<(i64, EventNo, OrganizationNo)> = Vec::new();
+        let (mut settled, mut again) = (Vec::new(), Vec::new());
+        let mut events: Vec<(EventNo, OrganizationNo)> = Vec::new();
         let (mut ids, mut places, mut incoming) = (Vec::new(), Vec::new(), Vec::new());
         for one in refused {
             match one.what {
-                RefusedAs::Event(event, organization) => events.push((one.rejected_id, event, organization)),
+                RefusedAs::Event(event, organization) => {
+                    events.push((event, organization));
+                    settled.push(one.rejected_id);
+                }
                 RefusedAs::Message(message, place) => {
                     let decoded = contract::decode(&message, catalogue, limits);
                     ids.push(one.rejected_id);
@@ -223,8 +227,6 @@ pub async fn replay_rejected(
                 }
             }
         }
-        let mut settled = Vec::new();
-        let mut again = Vec::new();
         let taken = transaction.take_in_again(catalogue, &incoming, &places).await?;
         for (id, taken) in ids.into_iter().zip(taken) {
             match taken {
@@ -242,18 +244,7 @@ pub async fn replay_rejected(
                 }
             }
         }
-        let wrong: Vec<(EventNo, OrganizationNo)> =
-            events.iter().map(|(_, event, no)| (*event, *no)).collect();
-        let ran = transaction.run_again(&wrong).await?;
-        for (id, event, _) in events {
-            if ran.contains(&event) {
-                all.run_again += 1;
-            } else {
-                // Its job was replayed before, by hand.
-                all.duplicates += 1;
-            }
-            settled.push(id);
-        }
+        all.run_again += transaction.run_again(&events).await? as i64;
         let Operator { name, reason } = operator;
         transaction.settle_rejected(&settled, "replayed", name, reason).await?;
         transaction.refuse_again(&again).await?;

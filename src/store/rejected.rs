@@ -125,24 +125,21 @@ impl Transaction<'_> {
         self.take_in_events(catalogue, incoming, &numbers, true).await
     }
 
-    /// Makes letters again of events that were found wrong when they ran; returns which.
+    /// Has events that were found wrong when they ran run once more, each by a letter; returns how many.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses, or somebody works on one of these organizations for
     /// too long: then the transaction must be dropped.
-    pub async fn run_again(&self, events: &[(EventNo, OrganizationNo)]) -> Result<Vec<EventNo>, StoreError> {
+    pub async fn run_again(&self, events: &[(EventNo, OrganizationNo)]) -> Result<usize, StoreError> {
         if events.is_empty() {
-            return Ok(Vec::new());
+            return Ok(0);
         }
         let shards: std::collections::BTreeSet<Shard> = events.iter().map(|(_, no)| no.shard()).collect();
         self.wait_for_shards(&shards.into_iter().collect::<Vec<_>>()).await?;
-        let causes: Vec<i64> = events.iter().map(|(event, _)| event.0).collect();
-        let organizations: Vec<i32> = events.iter().map(|(_, no)| no.0).collect();
-        let were = vec!["discarded"; events.len()];
-        self.execute(statements::EVENTS_ACCEPT, &[&causes]).await?;
-        let rows = self.query(statements::REPLAY_SEND_JOBS, &[&causes, &organizations, &were]).await?;
+        let nos: Vec<i64> = events.iter().map(|(event, _)| event.0).collect();
+        let rows = self.query(statements::REJECTED_RUN_AGAIN, &[&nos]).await?;
         self.query(statements::LETTERS_NOTIFY, &[]).await?;
-        Ok(rows.iter().map(|row| EventNo(row.get("cause_no"))).collect())
+        Ok(rows.len())
     }
 
     /// Rejected messages were dealt with: `state` is `replayed` or `discarded`. Returns how many.

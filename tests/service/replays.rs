@@ -691,6 +691,39 @@ async fn events_that_were_found_wrong_run_once_more() {
 }
 
 #[tokio::test]
+async fn an_event_that_was_found_wrong_runs_once_more_whose_result_was_dropped() {
+    let steps = Steps::start().await;
+    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    for name in ["helios", "sunny"] {
+        steps.apply([edit(&format!("{name}-1"), name, "equipment", &[("m", json!(1))])]).await;
+        steps.apply([snapshot(&format!("{name}-empty"), name, "equipment", json!({}))]).await;
+    }
+    steps.results_are_dropped().await;
+    assert_eq!(steps.lines("select count(*) from job").await, "0\n");
+    // The category of one of them is empty by now, so that the event is in order.
+    steps.apply([edit("sunny-2", "sunny", "equipment", &[("m", json!(null))])]).await;
+    let (all, limits) = (RejectedSelection::default(), Limits::default());
+    let preview = operations::preview_rejected(&steps.store, &catalogue, &limits, &all).await.unwrap();
+    assert_eq!((preview.run_again, preview.messages()), (2, 2));
+    let replayed =
+        operations::replay_rejected(&steps.store, &catalogue, &limits, &all, None, ANA).await.unwrap();
+    assert_eq!((replayed.run_again, replayed.messages()), (2, 2));
+    let states =
+        "select event_id, state, jobs_total from event_view where event_id like '%-empty' order by 1";
+    assert_eq!(steps.lines(states).await, "helios-empty | accepted | 1\nsunny-empty | accepted | 1\n");
+
+    steps.executor.settle().await.unwrap();
+    assert_eq!(steps.lines(states).await, "helios-empty | rejected | 1\nsunny-empty | done | 1\n");
+    assert_eq!(
+        steps.lines(REJECTED).await,
+        "1 | empty-snapshot | replayed | ana | fixed\n2 | empty-snapshot | replayed | ana | fixed\n\
+         3 | empty-snapshot | rejected | - | -\n"
+    );
+    assert_eq!(steps.settings("helios").await, "equipment m | 1 | own");
+    drop(steps.database);
+}
+
+#[tokio::test]
 async fn discarded_messages_stay_as_such_and_are_not_dealt_with_twice() {
     let steps = Steps::start().await;
     steps.take_in([raw(b"1"), raw(b"2"), edit("e", "helios", "roofs", &[])]).await;
