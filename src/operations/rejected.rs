@@ -227,6 +227,8 @@ pub async fn replay_rejected(
                 }
             }
         }
+        // Shards before the intake: decision 0004.
+        all.run_again += transaction.run_again(&events).await? as i64;
         let taken = transaction.take_in_again(catalogue, &incoming, &places).await?;
         for (id, taken) in ids.into_iter().zip(taken) {
             match taken {
@@ -244,7 +246,6 @@ pub async fn replay_rejected(
                 }
             }
         }
-        all.run_again += transaction.run_again(&events).await? as i64;
         let Operator { name, reason } = operator;
         transaction.settle_rejected(&settled, "replayed", name, reason).await?;
         transaction.refuse_again(&again).await?;

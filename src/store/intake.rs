@@ -72,7 +72,7 @@ impl Store {
 
 impl Transaction<'_> {
     /// Keeps everybody else from taking in events until the transaction ends; waits until nobody does. Whoever takes
-    /// numbers for events or adds some calls it first.
+    /// numbers for events or adds some calls it first, but after it has locked what shards it wants: decision 0004.
     ///
     /// # Errors
     /// Where the database cannot be reached, or somebody else takes in events for too long.

@@ -107,7 +107,8 @@ impl Transaction<'_> {
             .collect()
     }
 
-    /// Takes in messages that were rejected, each at its old place; tells what became of each.
+    /// Takes in messages that were rejected, each at its old place; tells what became of each. Holds the intake where
+    /// there is an event among them: whoever wants shards as well has them before.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses: then the transaction must be dropped.
@@ -117,7 +118,9 @@ impl Transaction<'_> {
         incoming: &[Incoming],
         places: &[Option<EventNo>],
     ) -> Result<Vec<Taken>, StoreError> {
-        self.hold_intake().await?;
+        if incoming.iter().any(|one| one.decoded.is_ok()) {
+            self.hold_intake().await?;
+        }
         let missing = places.iter().filter(|place| place.is_none()).count();
         let mut fresh = self.numbers(missing).await?.into_iter();
         let numbers: Vec<EventNo> =

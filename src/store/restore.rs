@@ -70,6 +70,7 @@ impl Transaction<'_> {
     /// Where the database cannot be reached or refuses, or somebody works there for too long; so of all the functions
     /// here.
     pub async fn hold_for_restore(&self, organization: OrganizationNo) -> Result<(), StoreError> {
+        // In this order, as everybody: decision 0004.
         self.wait_for_shards(&[organization.shard()]).await?;
         self.hold_intake().await
     }

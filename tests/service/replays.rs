@@ -17,6 +17,7 @@ use crate::model::Random;
 use crate::recorded::{WAVES, of_sequence};
 use crate::sequence::sequence;
 use crate::steps::{LIMITS, Steps};
+use crate::support::broker::eventually;
 use crate::support::events::{edit, event, invitation, partnership, raw, snapshot};
 use crate::support::platform::{LOCK_TIMEOUT, RETRY};
 
@@ -720,6 +721,45 @@ async fn an_event_that_was_found_wrong_runs_once_more_whose_result_was_dropped()
          3 | empty-snapshot | rejected | - | -\n"
     );
     assert_eq!(steps.settings("helios").await, "equipment m | 1 | own");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn messages_are_taken_in_while_a_replay_of_rejected_ones_waits_for_a_shard() {
+    let steps = Steps::start().await;
+    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    steps.apply([edit("h1", "helios", "equipment", &[("m", json!(1))])]).await;
+    steps
+        .apply([snapshot("empty", "helios", "equipment", json!({})), edit("e", "helios", "roofs", &[])])
+        .await;
+    let holder = steps.database.client().await;
+    let hold = "select pg_advisory_xact_lock(25459, shard) from channel_sync.organization";
+    holder.batch_execute(&format!("begin; {hold}")).await.unwrap();
+    let waiting = async {
+        let waits = "select count(*) from pg_locks
+                      where locktype = 'advisory' and not granted and classid = 25459
+                        and database = (select oid from pg_database where datname = current_database())";
+        eventually("it waits", async || steps.lines(waits).await == "1\n").await;
+        // As whoever restores does, that has the shard: it would wait in a circle.
+        let intake = "select pg_try_advisory_xact_lock(25459, -3)";
+        let is_free: bool = holder.query_one(intake, &[]).await.unwrap().get(0);
+        holder.batch_execute("rollback").await.unwrap();
+        assert!(is_free, "it takes the intake first");
+    };
+    let (all, limits) = (RejectedSelection::default(), Limits::default());
+    let (replayed, ()) = tokio::join!(
+        operations::replay_rejected(&steps.store, &catalogue, &limits, &all, None, ANA),
+        waiting
+    );
+    let replayed = replayed.unwrap();
+    assert_eq!((replayed.run_again, replayed.refused.get(&RejectionCode::UnknownCategory)), (1, Some(&1)));
+
+    // Where no message is taken in, it does not wait for who takes some in.
+    steps.executor.settle().await.unwrap();
+    holder.batch_execute("begin; select pg_advisory_xact_lock(25459, -3)").await.unwrap();
+    let replayed = operations::replay_rejected(&steps.store, &catalogue, &limits, &all, None, ANA).await;
+    assert_eq!(replayed.unwrap().run_again, 1);
+    drop(holder);
     drop(steps.database);
 }
 
