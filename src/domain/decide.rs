@@ -610,8 +610,8 @@ impl<'a> Job<'a> {
     fn leaves_alone(&mut self, category: CategoryId, key: &Key) -> bool {
         let Occasion { event, replay: Some(overtaken) } = self.occasion else { return false };
         let entry = self.world.entry(self.organization, category, key).copied();
-        let is_overtaken =
-            overtaken.contains(category, key) || entry.is_some_and(|entry| entry.written_by > event);
+        let is_overtaken = overtaken.contains(category, key, entry.is_some())
+            || entry.is_some_and(|entry| entry.written_by > event);
         if is_overtaken {
             self.met(Fate::Overtaken, category, key, entry);
         }

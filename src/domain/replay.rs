@@ -15,9 +15,26 @@ use super::setting::Key;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Touched {
     dropped_before: Option<EventNo>,
-    everything: Option<EventNo>,
+    everything: Last,
     categories: HashMap<CategoryId, EventNo>,
-    keys: HashMap<CategoryId, HashMap<Key, EventNo>>,
+    keys: HashMap<CategoryId, HashMap<Key, Last>>,
+}
+
+/// The last event that touched something, and the last of those that may be why it is not there: an own event that named
+/// it, or what removed entries. What only added or changed some cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Last {
+    touch: Option<EventNo>,
+    removal: Option<EventNo>,
+}
+
+impl Last {
+    fn note(&mut self, event: EventNo, may_remove: bool) {
+        self.touch = self.touch.max(Some(event));
+        if may_remove {
+            self.removal = self.removal.max(Some(event));
+        }
+    }
 }
 
 impl Touched {
@@ -31,26 +48,25 @@ impl Touched {
         self.dropped_before
     }
 
-    /// A reconcile of this event may have touched every entry of every category.
-    pub fn touch_everything(&mut self, event: EventNo) {
-        self.everything = self.everything.max(Some(event));
+    /// A reconcile of this event may have touched every entry of every category; whether it may have removed any.
+    pub fn touch_everything(&mut self, event: EventNo, may_remove: bool) {
+        self.everything.note(event, may_remove);
     }
 
-    /// An event touched every entry of a category.
+    /// A snapshot of the organization's own named every entry of a category.
     pub fn touch_category(&mut self, category: CategoryId, event: EventNo) {
         let last = self.categories.entry(category).or_insert(event);
         *last = event.max(*last);
     }
 
-    /// An event touched an entry.
-    pub fn touch(&mut self, category: CategoryId, key: Key, event: EventNo) {
-        let last = self.keys.entry(category).or_default().entry(key).or_insert(event);
-        *last = event.max(*last);
+    /// An event touched an entry; whether it may have removed it. An own event may.
+    pub fn touch(&mut self, category: CategoryId, key: Key, event: EventNo, may_remove: bool) {
+        self.keys.entry(category).or_default().entry(key).or_default().note(event, may_remove);
     }
 
     /// The last event known that named an entry. A reconcile names none: what it wrote tells so itself.
     pub fn last_named(&self, category: CategoryId, key: &str) -> Option<EventNo> {
-        let of_key = || self.keys.get(&category)?.get(key).copied();
+        let of_key = || self.keys.get(&category)?.get(key)?.touch;
         self.categories.get(&category).copied().max(of_key())
     }
 }
@@ -72,27 +88,32 @@ impl Overtaken {
     /// Every entry of every category.
     pub fn everything() -> Self {
         let mut touched = Touched::default();
-        touched.touch_everything(EventNo(i64::MAX));
+        touched.touch_everything(EventNo(i64::MAX), true);
         Self { since: EventNo(0), touched: Arc::new(touched) }
     }
 
-    /// Whether the entry is among them.
-    pub fn contains(&self, category: CategoryId, key: &str) -> bool {
-        let of_key = || self.touched.keys.get(&category)?.get(key).copied();
-        self.is_whole(category) || of_key().is_some_and(|event| event > self.since)
+    /// Whether an entry is among them; of one that is not there, whether something newer may be why.
+    pub fn contains(&self, category: CategoryId, key: &str, is_there: bool) -> bool {
+        let last = |last: Last| if is_there { last.touch } else { last.removal };
+        let of_key = || last(*self.touched.keys.get(&category)?.get(key)?);
+        self.is_whole(category) || self.is_later(last(self.touched.everything)) || self.is_later(of_key())
     }
 
     /// Whether any entry of the category is among them.
     pub fn touches(&self, category: CategoryId) -> bool {
         let keys = self.touched.keys.get(&category);
-        self.is_whole(category) || keys.is_some_and(|keys| keys.values().any(|event| *event > self.since))
+        self.is_whole(category)
+            || self.is_later(self.touched.everything.touch)
+            || keys.is_some_and(|keys| keys.values().any(|last| self.is_later(last.touch)))
     }
 
     fn is_whole(&self, category: CategoryId) -> bool {
-        let later = |event: EventNo| event > self.since;
-        self.touched.everything.is_some_and(later)
-            || self.touched.dropped_before.is_some_and(later)
-            || self.touched.categories.get(&category).copied().is_some_and(later)
+        self.is_later(self.touched.dropped_before)
+            || self.is_later(self.touched.categories.get(&category).copied())
+    }
+
+    fn is_later(&self, event: Option<EventNo>) -> bool {
+        event.is_some_and(|event| event > self.since)
     }
 }
 

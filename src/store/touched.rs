@@ -39,10 +39,11 @@ impl Transaction<'_> {
                 continue;
             }
             let category = row.get::<_, Option<&str>>("category").map(|name| catalogue.find(name));
+            let may_remove = row.get("may_remove");
             match (category, row.get::<_, Option<&str>>("key")) {
-                (None, _) => touched.touch_everything(event),
+                (None, _) => touched.touch_everything(event, may_remove),
                 (Some(Some(category)), None) => touched.touch_category(category, event),
-                (Some(Some(category)), Some(key)) => touched.touch(category, key.into(), event),
+                (Some(Some(category)), Some(key)) => touched.touch(category, key.into(), event, may_remove),
                 // A category that the catalogue no longer has is left as it is.
                 (Some(None), _) => {}
             }

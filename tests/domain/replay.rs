@@ -128,15 +128,28 @@ mod own_change {
     }
 
     #[test]
-    fn a_later_reconcile_that_changed_something_overtakes_everything() {
-        given("helios equipment: a=1 own")
+    fn a_later_reconcile_that_removed_something_overtakes_everything() {
+        given("pac equipment: z=1 own")
             .when_failing("pac", "pac equipment: b=5\npac adders: c=5")
+            .when("helios > pac: strict\nhelios > pac: flexible")
+            .when_all_are_replayed()
+            .then(
+                "pac equipment: nothing
+                 pac adders: nothing
+                 pac jobs: own-change overtaken 1, skipped overtaken; own-change overtaken 1, skipped overtaken",
+            );
+    }
+
+    #[test]
+    fn a_later_reconcile_that_removed_nothing_overtakes_only_what_is_there() {
+        given("helios equipment: a=1 own")
+            .when_failing("pac", "pac equipment: a=5, b=5\npac adders: c=5")
             .when("helios > pac: flexible")
             .when_all_are_replayed()
             .then(
-                "pac equipment: a=1 from helios
-                 pac adders: nothing
-                 pac jobs: own-change overtaken 1, skipped overtaken; own-change overtaken 1, skipped overtaken",
+                "pac equipment: a=1 from helios, b=5 own
+                 pac adders: c=5 own
+                 pac jobs: own-change added 1, overtaken 1; own-change added 1",
             );
     }
 
@@ -314,6 +327,18 @@ mod sync_change {
             .then(
                 "pac equipment: a=5 own, c=1 from helios
                  pac jobs: sync-change added 1, overtaken 2",
+            );
+    }
+
+    #[test]
+    fn a_merge_adds_what_is_missing_though_later_changes_that_did_not_bring_it_named_it() {
+        given("helios > pac: non-exclusive\nsunny adders: s=1 own")
+            .when_failing("pac", "helios equipment: a=1")
+            .when("helios equipment: a=2, b=1\nsunny > pac: non-exclusive")
+            .when_all_are_replayed()
+            .then(
+                "pac equipment: a=2 from helios, b=1 from helios
+                 pac adders: s=1 from sunny",
             );
     }
 

@@ -365,18 +365,22 @@ impl Rows {
         for (event, category, edit) in self.own_edits(organization, letter.event) {
             match edit {
                 Edit::Changes(changes) if counts(category) => {
-                    changes.iter().for_each(|(key, _)| touched.touch(category, Key::clone(key), event));
+                    changes.iter().for_each(|(key, _)| touched.touch(category, Key::clone(key), event, true));
                 }
                 Edit::Snapshot { .. } if counts(category) => touched.touch_category(category, event),
                 Edit::Changes(_) | Edit::Snapshot { .. } => {}
             }
         }
-        let jobs = self.jobs.iter().filter(|(_, job)| changed(&job.counts)).map(|(key, _)| *key);
+        let jobs = self.jobs.iter().filter(|(_, job)| changed(&job.counts));
+        let jobs = jobs.map(|(key, job)| (*key, job.counts.removed > 0));
         let parts = self.letters.values().filter_map(|row| match &row.letter.progress {
-            Progress::Entries { counts, .. } if changed(counts) => Some((row.cause(), row.organization()?)),
+            Progress::Entries { counts, .. } if changed(counts) => {
+                Some(((row.cause(), row.organization()?), counts.removed > 0))
+            }
             _ => None,
         });
-        for (cause, one) in jobs.chain(parts).chain(self.had_effect.iter().copied()) {
+        let before = self.had_effect.iter().map(|key| (*key, true));
+        for ((cause, one), may_remove) in jobs.chain(parts).chain(before) {
             let change_no = ChangeNo(cause.0);
             if one != organization || cause.0 <= letter.event.0 {
                 continue;
@@ -386,12 +390,12 @@ impl Rows {
                 && counts(change.category)
             {
                 let keys = change.entries.iter().map(|(key, _)| Key::clone(key));
-                keys.for_each(|key| touched.touch(change.category, key, change.event));
+                keys.for_each(|key| touched.touch(change.category, key, change.event, may_remove));
             }
             if let Some(reconcile) = self.reconciles.get(&change_no)
                 && reconcile.event > letter.event
             {
-                touched.touch_everything(reconcile.event);
+                touched.touch_everything(reconcile.event, may_remove);
             }
         }
         Some(Overtaken::since(letter.event, Arc::new(touched)))

@@ -689,9 +689,9 @@ impl Model {
             match &part.work {
                 Work::SyncChange { change, .. } => {
                     let keys = change.entries.iter().map(|(key, _)| Key::clone(key));
-                    keys.for_each(|key| touched.touch(change.category, key, part.event));
+                    keys.for_each(|key| touched.touch(change.category, key, part.event, counts.removed > 0));
                 }
-                Work::Reconcile(_) => touched.touch_everything(part.event),
+                Work::Reconcile(_) => touched.touch_everything(part.event, counts.removed > 0),
                 Work::OwnChange { .. } | Work::PartnershipChange { .. } => {}
             }
         }
@@ -701,7 +701,8 @@ impl Model {
             .chain(&self.done_before)
             .filter(|job| job.organization == organization && job.event > letter.event && !job.rejected);
         for job in done {
-            let changed = job.counts.added + job.counts.changed + job.counts.removed > 0;
+            let removed = job.counts.removed > 0;
+            let changed = removed || job.counts.added + job.counts.changed > 0;
             match job.kind {
                 JobKind::OwnChange if self.verdict(job.event) == Some(&Verdict::Applied) => {
                     let Event::Setting(event) = &self.events[&job.event].event else { continue };
@@ -709,7 +710,7 @@ impl Model {
                     match &event.edit {
                         Edit::Changes(changes) => {
                             for (key, _) in changes {
-                                touched.touch(category, Arc::from(&**key), job.event);
+                                touched.touch(category, Arc::from(&**key), job.event, true);
                             }
                         }
                         Edit::Snapshot { .. } => touched.touch_category(category, job.event),
@@ -718,10 +719,10 @@ impl Model {
                 JobKind::SyncChange if changed => {
                     let change = &self.changes[&ChangeNo(job.cause.0)];
                     for (key, _) in change.entries.iter() {
-                        touched.touch(change.category, Key::clone(key), job.event);
+                        touched.touch(change.category, Key::clone(key), job.event, removed);
                     }
                 }
-                JobKind::Reconcile if changed => touched.touch_everything(job.event),
+                JobKind::Reconcile if changed => touched.touch_everything(job.event, removed),
                 JobKind::OwnChange
                 | JobKind::PartnershipChange
                 | JobKind::SyncChange
