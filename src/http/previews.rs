@@ -5,10 +5,15 @@ use axum::http::StatusCode;
 use super::App;
 use super::problem::Problem;
 use super::turns::Turns;
-use crate::operations::{self, PREVIEW_ENTRIES_MAX, Preview, PreviewOptions, RehearsalLimits};
+use crate::operations::{self, Preview, PreviewOptions, RehearsalLimits};
 
-/// How many previews are worked on at one time: each may keep a million settings in memory.
+/// How many previews are worked on at one time.
 const PREVIEWS_MAX: usize = 2;
+
+/// How many entries a preview goes through, by and large. Each is kept in memory, in half a kilobyte: for two previews at
+/// one time some 200 MiB, in a process that has other things to do. On the command line it is
+/// [`operations::PREVIEW_ENTRIES_MAX`].
+pub(super) const ENTRIES_MAX: usize = 200_000;
 
 /// The turns for previews.
 #[derive(Debug, Clone)]
@@ -48,7 +53,7 @@ impl Previews {
             rehearsal: RehearsalLimits {
                 batch_letters_max: app.config.executor.batch_letters_max,
                 batch_writes_max: app.config.executor.batch_writes_max,
-                entries_max: PREVIEW_ENTRIES_MAX,
+                entries_max: ENTRIES_MAX,
             },
             jobs_max: shown.jobs_max,
             entries_max: shown.entries_max,

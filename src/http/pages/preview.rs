@@ -16,6 +16,7 @@ use super::layout::{Section, page};
 use super::refusal::Refusal;
 use super::visitor::Visitor;
 use crate::http::connections::TooSlow;
+use crate::http::previews;
 use crate::http::{App, Shown};
 use crate::operations::{
     DeclinedEntry, EntryFate, EntryPreview, EntryState, EventPreview, JobPreview, PREVIEW_ENTRIES_MAX,
@@ -174,7 +175,7 @@ async fn result(
     let content = html! {
         p.as-of { "Nothing was written. This is what would happen as things are now." }
         @if !preview.complete {
-            p.wrong { "Only the beginning is shown: the events go through more than " (number(PREVIEW_ENTRIES_MAX as i64)) " settings." }
+            p.wrong { "Only the beginning is shown: the events go through more than " (number(previews::ENTRIES_MAX as i64)) " settings. " code { "channel-sync preview" } " goes on to " (number(PREVIEW_ENTRIES_MAX as i64)) "." }
         }
         (totals(&preview))
         @for event in &preview.events { (self::event(event)) }
