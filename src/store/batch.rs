@@ -34,6 +34,11 @@ use crate::domain::{CauseNo, ChangeNo, EventNo, OrganizationNo, Position, Shard}
 /// The lock that a transaction holds while it decides on partnerships: a cycle may run through any shard.
 pub const PARTNERSHIPS: Shard = Shard(-1);
 
+/// So many letters of organizations that are held are walked past, in each shard, in search of others behind them.
+/// Where there are more, the others are found by looking into one mailbox after another, each of which costs as much
+/// as walking past some twenty letters. See decision 0024.
+const WALKS_PAST_MAX: i64 = 1000;
+
 /// What waits in a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
@@ -101,15 +106,25 @@ impl Session {
     pub async fn shards_due(&mut self, shards: &[Shard], letters_max: usize) -> Result<Vec<Due>, StoreError> {
         let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
         let letters_max = letters_max as i64;
-        let of_due: [&(dyn ToSql + Sync); 2] = [&shards, &letters_max];
+        let of_due: [&(dyn ToSql + Sync); 3] = [&shards, &letters_max, &WALKS_PAST_MAX];
         let transaction = self.begin().await?;
-        let (_, rows) = together!(
+        let (_, mut rows) = together!(
             transaction.query(statements::PLAN_BY_INDEX, &[]),
             transaction.query(statements::SHARDS_DUE, &of_due),
         )?;
+        let buried: Vec<i16> =
+            rows.extract_if(.., |row| row.get("buried")).map(|row| row.get("shard")).collect();
+        let found = transaction
+            .query_unless(buried.is_empty(), statements::SHARDS_DUE_BURIED, [&buried, &letters_max])
+            .await?;
         Ok(rows
             .iter()
-            .map(|row| Due { shard: Shard(row.get(0)), letters: row.get(1), weight: row.get(2) })
+            .chain(&found)
+            .map(|row| Due {
+                shard: Shard(row.get("shard")),
+                letters: row.get("letters"),
+                weight: row.get("weight"),
+            })
             .collect())
     }
 }
@@ -177,9 +192,7 @@ impl Transaction<'_> {
         (letters_max, weight_max): (i64, i64),
         held: &HashSet<OrganizationNo>,
     ) -> Result<Taken, StoreError> {
-        let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
-        let held: Vec<i32> = held.iter().map(|organization| organization.0).collect();
-        let mut rows = self.query(statements::LETTERS_TAKE, &[&shards, &letters_max, &held]).await?;
+        let mut rows = self.first_due(shards, letters_max, held).await?;
         rows.sort_by_key(|row| -> (i64, i64, i64) {
             (row.get("position"), row.get("cause_no"), row.get("letter_no"))
         });
@@ -253,6 +266,35 @@ impl Transaction<'_> {
             taken.letters.push(Letter { no, position, event, work, replay, progress, weight });
         }
         Ok(taken)
+    }
+
+    /// The rows of the first due letters of these shards, as many as `letters_max` a shard; none of those who are held,
+    /// however many there are.
+    async fn first_due(
+        &self,
+        shards: &[Shard],
+        letters_max: i64,
+        held: &HashSet<OrganizationNo>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let nos: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
+        let held_nos: Vec<i32> = held.iter().map(|organization| organization.0).collect();
+        let walks_max = (!held.is_empty()).then_some(letters_max + WALKS_PAST_MAX);
+        let walk = [&nos as &(dyn ToSql + Sync), &letters_max, &held_nos, &walks_max];
+        let mut rows = self.query(statements::LETTERS_TAKE, &walk).await?;
+        // More of these may be behind those who are held.
+        let mut short: BTreeSet<i16> = held.iter().map(|organization| organization.shard().0).collect();
+        short.retain(|shard| {
+            let taken = rows.iter().filter(|row| row.get::<_, i16>("shard") == *shard).count();
+            nos.contains(shard) && (taken as i64) < letters_max
+        });
+        if !short.is_empty() {
+            rows.retain(|row| !short.contains(&row.get("shard")));
+            let short: Vec<i16> = short.into_iter().collect();
+            rows.extend(
+                self.query(statements::LETTERS_TAKE_BURIED, &[&short, &letters_max, &held_nos]).await?,
+            );
+        }
+        Ok(rows)
     }
 
     /// Plans a batch with room for `writes_max` entries, and loads what its letters touch and what must be known
