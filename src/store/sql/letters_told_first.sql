@@ -1,7 +1,7 @@
 -- Which of the partnership-changes given ($1, of an upstream $2 and a downstream $3, at a position $4) come behind a change
 -- of that upstream that is on its way to the downstream's shard in a letter outside this batch ($5). Such a letter came
--- about since this batch took its own: the shards are gone through once, no further than to the last of those given.
--- Where the two have no partnership, nothing is on its way. Indexes: partnership_pkey, letter_order, change_pkey.
+-- about since this batch took its own. Where the two have no partnership, nothing is on its way. Indexes:
+-- partnership_pkey, letter_to_shard, change_pkey.
 with asked as materialized (
      select a.letter_no, a.upstream_no, p.downstream_shard as shard, a.position
        from unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) a (letter_no, upstream_no, downstream_no, position)
