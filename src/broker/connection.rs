@@ -11,12 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use lapin::tcp::RustlsConnector;
 use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind};
+use rustls::pki_types::ServerName;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
 
 use super::error::{BrokerError, codes, reason, reply_code};
+use super::parsable::Parsable;
 use super::silence::LastHeard;
 use crate::config::{BrokerAuth, BrokerConfig};
 use crate::tls;
@@ -58,7 +60,7 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
     let listening = last_heard.clone();
     // Where dialling fails, the library does not always say so: seen with a port that is closed, on a busy machine.
     let (tell, mut told) = mpsc::unbounded_channel();
-    let tls = config.tls.as_ref().map(|tls| RustlsConnector::from(Arc::clone(tls.config())));
+    let tls = config.tls.as_ref().map(|tls| TlsConnector::from(Arc::clone(tls.config())));
     // Runs on the library's thread: what it waits for must end by itself.
     let dial = async move |uri: AMQPUri, _| {
         let dialling = async {
@@ -67,11 +69,15 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
                 tokio::net::lookup_host((authority.host.as_str(), authority.port)).await?.collect();
             let stream = listening.connect(&addresses).await?;
             dialled.open(stream.socket().as_fd().try_clone_to_owned()?.into())?;
-            let stream = AsyncTcpStream::Plain(stream);
-            match &tls {
-                None => Ok(stream),
-                Some(tls) => stream.into_rustls(tls, &authority.host).await,
-            }
+            let stream = match &tls {
+                None => Parsable::new(stream),
+                Some(tls) => {
+                    let name = ServerName::try_from(authority.host.clone()).map_err(std::io::Error::other)?;
+                    Parsable::new(tls.connect(name, stream).await?)
+                }
+            };
+            // To the library it is plain in either case: it must not see what comes before it is put right.
+            std::io::Result::Ok(AsyncTcpStream::Plain(stream))
         };
         let dialled = match tokio::time::timeout(timeout, dialling).await {
             Ok(dialled) => dialled.map_err(lapin::Error::from),
@@ -109,8 +115,9 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
 }
 
 /// The largest frame; a larger body comes in several. The library has room for 32 frames in each direction, from the
-/// first moment on: with the broker's 128 KiB, that was 8 MiB at rest. Most bodies have some hundred bytes.
-const FRAME_BYTES_MAX: u32 = 32 * 1024;
+/// first moment on: with the broker's 128 KiB, that was 8 MiB at rest. Most bodies have some hundred bytes. Properties and
+/// headers always come in one frame, however large; what there is no room for is left out (`parsable`).
+pub(super) const FRAME_BYTES_MAX: u32 = 32 * 1024;
 
 /// After so long without a byte, the broker hangs: twice the heartbeat, less what it takes to say so. It sends
 /// one twice in each.

@@ -13,7 +13,7 @@ use serde_json::{Map, Number, Value};
 use crate::contract::{Message, Properties};
 
 /// How deep tables and arrays in headers may be nested; deeper ones are left out.
-const DEPTH_MAX: usize = 32;
+pub(super) const DEPTH_MAX: usize = 32;
 
 /// What a persistent message has for its delivery mode.
 const PERSISTENT: u8 = 2;

@@ -22,6 +22,7 @@
 //! | [`link`] | the generations one after the other, and what state the link is in |
 //! | [`publish`] | publishing with confirms |
 //! | `connection`, `silence` | one connection, and when the broker was last heard on it |
+//! | `parsable` | what comes over it, put right so that the library can read it |
 
 mod check;
 mod connection;
@@ -31,6 +32,7 @@ mod error;
 pub mod link;
 mod management;
 mod message;
+mod parsable;
 pub mod publish;
 mod silence;
 pub mod topology;

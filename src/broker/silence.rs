@@ -1,9 +1,10 @@
 //! When the peer was last heard.
 //!
 //! The library looks whether the broker is silent only as often as it says itself that it lives, which is every
-//! half heartbeat: it notices a peer that hangs up to half a heartbeat too late. So each connection is
-//! given a socket that notes the time of every byte that comes, by way of a reactor of its own, since that is what
-//! decides the type of the library's sockets. In all else the reactor is that of tokio.
+//! half heartbeat: it notices a peer that hangs up to half a heartbeat too late. So beneath each connection there is
+//! a socket that notes the time of every byte that comes; what the library is given on top of it is a [`Parsable`], by way
+//! of a reactor of its own, since that is what decides the type of the library's sockets. In all else the reactor is that
+//! of tokio.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -19,9 +20,11 @@ use async_rs::util::{DummyIO, RuntimeParts};
 use async_rs::{Runtime, Tokio};
 use futures_util::io::{AsyncRead, AsyncWrite};
 use futures_util::stream::Stream;
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+use super::parsable::Parsable;
 
 /// When the peer of a connection was last heard; a clone is of the same connection.
 #[derive(Debug, Clone)]
@@ -65,7 +68,7 @@ impl LastHeard {
         let stream = TcpStream::connect(addresses).await?;
         stream.set_nodelay(true)?;
         self.note();
-        Ok(Listening { stream: stream.compat(), last_heard: self.clone() })
+        Ok(Listening { stream, last_heard: self.clone() })
     }
 }
 
@@ -75,32 +78,33 @@ fn millis(duration: Duration) -> u64 {
 
 /// A socket that notes when something comes.
 pub(super) struct Listening {
-    stream: Compat<TcpStream>,
+    stream: TcpStream,
     last_heard: LastHeard,
 }
 
 impl Listening {
     /// The socket itself.
     pub(super) fn socket(&self) -> &TcpStream {
-        self.stream.get_ref()
+        &self.stream
     }
 }
 
-impl AsyncRead for Listening {
+impl tokio::io::AsyncRead for Listening {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if matches!(read, Poll::Ready(Ok(1..))) {
+        if buffer.filled().len() > before {
             self.last_heard.note();
         }
         read
     }
 }
 
-impl AsyncWrite for Listening {
+impl tokio::io::AsyncWrite for Listening {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -113,12 +117,12 @@ impl AsyncWrite for Listening {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(context)
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
-/// Tokio's reactor, with sockets that listen.
+/// Tokio's reactor, with sockets that listen, and that put right what comes.
 #[derive(Debug, Clone)]
 pub(super) struct Ear {
     tokio: Tokio,
@@ -126,7 +130,7 @@ pub(super) struct Ear {
 }
 
 impl Reactor for Ear {
-    type TcpStream = Listening;
+    type TcpStream = Parsable;
     type Sleep = <Tokio as Reactor>::Sleep;
 
     // The library brings no handles of its own.
@@ -150,7 +154,7 @@ impl Reactor for Ear {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let last_heard = self.last_heard.clone();
-        async move { last_heard.connect(&[address]).await }
+        async move { last_heard.connect(&[address]).await.map(Parsable::new) }
     }
 }
 

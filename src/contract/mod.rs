@@ -44,7 +44,7 @@ use crate::domain::partnership::{Onboarding, Terms};
 use crate::domain::setting::{Edit, ValueId};
 
 pub use self::outgoing::{RawEvent, ReadEventsError, read_events, routing_key, to_message};
-pub use self::properties::Properties;
+pub use self::properties::{HEADERS_BYTES_MAX, LEFT_OUT_HEADERS, Properties};
 pub use self::rejection::{REASON_CHARACTERS_MAX, Rejection, RejectionCode, UnknownRejectionCode, short};
 pub use self::trace_parent::TraceParent;
 
@@ -191,6 +191,10 @@ fn decode_noting(
     identity.note(&attributes);
     if body.len() > limits.body_bytes_max {
         let reason = format!("the body has {} bytes; expected at most {}", body.len(), limits.body_bytes_max);
+        return Err(Rejection::new(RejectionCode::TooLarge, reason));
+    }
+    if let Some(bytes) = properties.headers.get(LEFT_OUT_HEADERS).and_then(serde_json::Value::as_u64) {
+        let reason = format!("the headers have {bytes} bytes; expected at most {HEADERS_BYTES_MAX}");
         return Err(Rejection::new(RejectionCode::TooLarge, reason));
     }
     let announced = cloud_events::announced_form(properties)?;

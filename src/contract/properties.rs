@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The header that stands in place of all headers where these were too large to be read: how many bytes they had.
+pub const LEFT_OUT_HEADERS: &str = "x-channel-sync-left-out-bytes";
+
+/// With no more bytes than this, as AMQP writes them, headers are read, whatever other properties there are.
+pub const HEADERS_BYTES_MAX: u32 = 30_000;
+
 /// The properties and headers of an AMQP message, and how it was delivered.
 ///
 /// Stored as `jsonb` with a rejected message, and read back for a replay. As `jsonb` holds no U+0000,

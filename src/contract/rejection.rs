@@ -24,7 +24,7 @@ pub enum RejectionCode {
     UnknownCategory,
     /// The category lists its slots, and the key is none of them.
     UnknownSlot,
-    /// The body has too many bytes, or the event too many entries.
+    /// The body or the headers have too many bytes, or the event too many entries.
     TooLarge,
     /// The JSON has too many brackets open at once.
     TooDeep,

@@ -13,6 +13,7 @@ mod pitfalls;
 mod postgres;
 mod repair;
 mod stopping;
+mod unreadable;
 
 use std::path::Path;
 

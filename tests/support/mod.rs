@@ -17,5 +17,6 @@ pub mod load;
 pub mod platform;
 pub mod process;
 pub mod proxy;
+pub mod raw;
 pub mod stage;
 pub mod tap;
