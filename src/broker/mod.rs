@@ -10,6 +10,8 @@
 //! - A message is acknowledged by [`Consumer::ack_through`] alone, over the generation that delivered it.
 //! - Publishing has a connection of its own: a broker that is short of memory or disk stops reading from
 //!   those that publish, and acknowledgements must not wait behind that.
+//! - Every message that the broker delivers can be read by the library, since it is put right before: one that could
+//!   not would end each generation anew, and nothing behind it would ever come.
 //! - A link whose broker is silent is down before twice the heartbeat is over.
 //! - A message counts as published when the broker has confirmed it *and* a queue has taken it.
 //!

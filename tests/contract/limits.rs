@@ -1,6 +1,7 @@
 //! Each limit, exactly at it and one over.
 
-use channel_sync::contract::{Limits, Message, decode};
+use channel_sync::contract::{LEFT_OUT_HEADERS, Limits, Message, decode};
+use serde_json::json;
 
 use super::{CATALOGUE, STRUCTURED, binary_event, check, equipment, message, one_line, set};
 
@@ -28,6 +29,23 @@ fn bytes() {
     let limits = Limits { body_bytes_max: 10, ..Limits::default() };
     check_limits(&message(STRUCTURED, "0123456789"), limits, "malformed-json: ");
     check_limits(&message(STRUCTURED, "01234567890"), limits, "too-large: ");
+}
+
+#[test]
+fn headers_that_were_left_out_are_too_large() {
+    let left_out = |bytes: serde_json::Value| {
+        let mut message = set("1");
+        message.properties.headers.insert(LEFT_OUT_HEADERS.to_owned(), bytes);
+        message
+    };
+    let too_large = "too-large: the headers have 40014 bytes; expected at most 30000";
+    check(&left_out(json!(40_014)), too_large);
+    // Before everything that can be wrong with what was in them.
+    let mut without_type = left_out(json!(40_014));
+    without_type.properties.content_type = None;
+    check(&without_type, too_large);
+    // Somebody else's header of that name.
+    check(&left_out(json!("x")), "setting-changed helios equipment, set k 1");
 }
 
 #[test]
