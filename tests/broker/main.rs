@@ -18,6 +18,7 @@ use tokio::io::AsyncReadExt;
 
 use support::broker::{DEADLINE, Vhost, broker_config, eventually};
 use support::proxy::{Fault, Proxy};
+use support::raw::{RawPublisher, long, short};
 
 const EVENTS: &str = "channel-sync.events";
 const KEY: &str = "setting-changed.helios";
@@ -594,4 +595,94 @@ async fn a_link_that_was_closed_gives_everything_back_and_can_be_used_again() {
         again.extend(texts(&soon("deliveries", link.next_batch(10)).await.unwrap()));
     }
     assert_eq!(again, numbered(3));
+}
+
+// --- what the library could not read --------------------------------------------------------------------------
+
+/// The header of a content that somebody might send: mostly as it should be, whatever the bytes of its texts, and now
+/// and then with a few bytes changed.
+fn any_header(random: &mut dyn FnMut(usize) -> usize, body: usize) -> Vec<u8> {
+    fn text(random: &mut dyn FnMut(usize) -> usize) -> Vec<u8> {
+        const BYTES: &[u8] = b"a:\0\xc3\xa4\xe9\xff";
+        (0..random(6)).map(|_| BYTES[random(BYTES.len())]).collect()
+    }
+    fn table(random: &mut dyn FnMut(usize) -> usize, depth: usize) -> Vec<u8> {
+        let entries = (0..random(4)).flat_map(|_| [short(&text(random)), value(random, depth)].concat());
+        long(&entries.collect::<Vec<u8>>())
+    }
+    fn value(random: &mut dyn FnMut(usize) -> usize, depth: usize) -> Vec<u8> {
+        // All that mean something to somebody, and one that means nothing.
+        const KINDS: &[u8] = b"tbBsUuIifLldTDSxVAFAFAFAFAFAFAF?";
+        let kind = KINDS[random(if depth == 1 { KINDS.len() } else { KINDS.len() - 1 })];
+        let value = match kind {
+            b'A' | b'F' if depth > 40 => long(b""),
+            b'A' => long(&(0..random(4)).flat_map(|_| value(random, depth + 1)).collect::<Vec<u8>>()),
+            b'F' => table(random, depth + 1),
+            b'S' | b'x' => long(&text(random)),
+            b'V' => Vec::new(),
+            b't' | b'b' | b'B' => vec![1],
+            b's' | b'U' | b'u' => vec![0xff; 2],
+            b'D' => vec![3; 5],
+            b'I' | b'i' | b'f' => vec![0xfe; 4],
+            _ => vec![0x7f; 8],
+        };
+        [vec![kind], value].concat()
+    }
+    let flags = random(1 << 14) << 2 | if random(20) == 0 { random(4) } else { 0 };
+    let mut header =
+        [&[0, 60, 0, 0], &(body as u64).to_be_bytes()[..], &(flags as u16).to_be_bytes()].concat();
+    for place in (0..14).filter(|place| flags & (1 << (15 - place)) != 0) {
+        header.extend(match place {
+            2 => table(random, 1),
+            3 | 4 => vec![2],
+            // The broker reads it as milliseconds.
+            7 => short(b"600000"),
+            9 => vec![0; 8],
+            // The broker compares it with who publishes.
+            11 => short(b"guest"),
+            _ => short(&text(random)),
+        });
+    }
+    for _ in 0..[0, 0, 0, 0, 1][random(5)] {
+        // Behind the size of the body.
+        let at = 12 + random(header.len() - 12);
+        header[at] = random(256) as u8;
+    }
+    header
+}
+
+#[tokio::test]
+async fn whatever_properties_the_broker_takes_the_message_is_delivered() {
+    let count = std::env::var("ODD_HEADERS").map_or(200, |count| count.parse().unwrap());
+    let vhost = Vhost::create().await;
+    let mut consumer = Consumer::open(&vhost.config(), 1).await.unwrap();
+    // What looks random and is the same each time.
+    let mut state = 7_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut publisher = RawPublisher::connect(vhost.url()).await;
+    let (mut confirmed, mut refused) = (Vec::new(), 0);
+    for number in 0..count {
+        let text = number.to_string();
+        let header = any_header(&mut random, text.len());
+        let key = [b"setting-changed.", &[random(256) as u8][..]].concat();
+        if publisher.offer(EVENTS, &key, &header, text.as_bytes()).await {
+            confirmed.push(text);
+        } else {
+            refused += 1;
+            publisher = RawPublisher::connect(vhost.url()).await;
+        }
+        if confirmed.len() == 50 || number + 1 == count {
+            let taken = take(&mut consumer, confirmed.len()).await;
+            assert_eq!(texts(&taken), confirmed);
+            confirmed.clear();
+            if let Some(last) = taken.last() {
+                consumer.ack_through(&last.receipt).await.unwrap();
+            }
+        }
+    }
+    assert!(refused > count / 20 && refused < count * 19 / 20, "{refused} of {count} are refused");
+    vhost.remove().await;
 }

@@ -27,7 +27,8 @@ pub fn long(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
 }
 
-fn short(bytes: &[u8]) -> Vec<u8> {
+/// The same, as short strings have it.
+pub fn short(bytes: &[u8]) -> Vec<u8> {
     [&[bytes.len().try_into().unwrap()], bytes].concat()
 }
 
@@ -82,11 +83,19 @@ impl RawPublisher {
 
     /// Publishes, and waits until the broker has confirmed it.
     pub async fn publish(&mut self, exchange: &str, message: &RawMessage) {
-        let publish = [&[0, 0], &short(exchange.as_bytes())[..], &short(&message.routing_key), &[0]].concat();
+        let taken = self.offer(exchange, &message.routing_key, &message.header(), &message.body).await;
+        assert!(taken, "the broker takes {message:?}");
+    }
+
+    /// Publishes with whatever in the frame of the content's header; says whether the broker confirms it. Where it does
+    /// not, this connection is of no more use.
+    pub async fn offer(&mut self, exchange: &str, routing_key: &[u8], header: &[u8], body: &[u8]) -> bool {
+        let publish = [&[0, 0], &short(exchange.as_bytes())[..], &short(routing_key), &[0]].concat();
         self.call(1, [60, 40], &publish).await;
-        self.frame(2, 1, &message.header()).await;
-        self.frame(3, 1, &message.body).await;
-        self.expect([60, 80]).await;
+        self.frame(2, 1, header).await;
+        self.frame(3, 1, body).await;
+        let (kind, answer) = self.read().await;
+        kind == 1 && answer.starts_with(&[0, 60, 0, 80])
     }
 
     async fn call(&mut self, channel: u8, [class, method]: [u8; 2], arguments: &[u8]) {
@@ -100,13 +109,19 @@ impl RawPublisher {
 
     /// Reads the next frame, which must be of this method; returns its arguments.
     async fn expect(&mut self, [class, method]: [u8; 2]) -> Vec<u8> {
+        let (kind, payload) = self.read().await;
+        let text = String::from_utf8_lossy(&payload);
+        assert!(kind == 1 && payload.starts_with(&[0, class, 0, method]), "{kind} {text}");
+        payload[4..].to_vec()
+    }
+
+    /// The next frame: its type, and its payload with the byte at its end.
+    async fn read(&mut self) -> (u8, Vec<u8>) {
         let mut head = [0; 7];
         self.0.read_exact(&mut head).await.unwrap();
         let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]);
         let mut payload = vec![0; size as usize + 1];
         self.0.read_exact(&mut payload).await.unwrap();
-        let text = String::from_utf8_lossy(&payload);
-        assert!(head[0] == 1 && payload.starts_with(&[0, class, 0, method]), "{head:?} {text}");
-        payload[4..].to_vec()
+        (head[0], payload)
     }
 }
