@@ -115,8 +115,8 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Wire
 }
 
 /// The largest frame; a larger body comes in several. The library has room for 32 frames in each direction, from the
-/// first moment on: with the broker's 128 KiB, that was 8 MiB at rest. Most bodies have some hundred bytes. Properties and
-/// headers always come in one frame, however large; what there is no room for is left out (`parsable`).
+/// first moment on: with the broker's 128 KiB, that was 8 MiB at rest. Most bodies have some hundred bytes. Properties
+/// and headers always come in one frame, however large; headers that there is no room for are left out (`parsable`).
 pub(super) const FRAME_BYTES_MAX: u32 = 32 * 1024;
 
 /// After so long without a byte, the broker hangs: twice the heartbeat, less what it takes to say so. It sends

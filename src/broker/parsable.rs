@@ -6,9 +6,9 @@
 //! and tables so deep that a parser which calls itself runs out of stack, and takes the process with it. So the library
 //! is given a socket that reads the frames first, and what becomes of such a message is left to the contract.
 //!
-//! Looked into are `basic.deliver` and the headers of contents; all else passes as it is, bodies without being
-//! collected first. No frame is added, left out or moved. Never panics and allocates nothing for a frame of the usual
-//! size; what does not look like AMQP passes as well, and the library says what is wrong with it.
+//! Changed are `basic.deliver` and the headers of contents, and `connection.tune` is looked at; all else passes as it is,
+//! bodies without being collected first. No frame is added, left out or moved. Never panics, and allocates nothing for a
+//! frame of the usual size; what does not look like AMQP passes as well, and the library says what is wrong with it.
 
 use std::io;
 use std::ops::Range;

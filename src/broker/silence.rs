@@ -2,9 +2,9 @@
 //!
 //! The library looks whether the broker is silent only as often as it says itself that it lives, which is every
 //! half heartbeat: it notices a peer that hangs up to half a heartbeat too late. So beneath each connection there is
-//! a socket that notes the time of every byte that comes; what the library is given on top of it is a [`Parsable`], by way
-//! of a reactor of its own, since that is what decides the type of the library's sockets. In all else the reactor is that
-//! of tokio.
+//! a socket that notes the time of every byte that comes; what the library is given on top of it is a [`Parsable`], by
+//! way of a reactor of its own, since that is what decides the type of the library's sockets. In all else the reactor
+//! is that of tokio.
 
 use std::future::Future;
 use std::io::{self, Read, Write};

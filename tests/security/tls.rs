@@ -13,6 +13,8 @@ use crate::support::database::{Database, admin_client};
 use crate::support::events::edit;
 use crate::support::platform::lines;
 use crate::support::proxy::{Fault, Proxy, server};
+use crate::support::raw::{RawMessage, RawPublisher};
+use crate::support::stage::EVENTS;
 use crate::{config, create_role_with_password, server_file, start};
 
 /// What is said of the host `localhost` by an attempt with this configuration.
@@ -54,7 +56,14 @@ async fn the_broker_that_is_trusted() {
     let vhost = Vhost::create().await;
     let ca = server_file("ca.pem");
     let trusting = broker(&[("BROKER__URL", vhost.tls_url().as_str()), ("BROKER__TLS_CA_FILE", &ca)]);
-    Consumer::open(&trusting, 1).await.unwrap().close().await;
+    let mut consumer = Consumer::open(&trusting, 1).await.unwrap();
+    // What comes is put right before the library reads it, as without TLS.
+    let (routing_key, body) = (b"setting-changed.caf\xe9".to_vec(), b"x".to_vec());
+    let odd = RawMessage { routing_key, body, ..RawMessage::default() };
+    RawPublisher::connect(vhost.url()).await.publish(EVENTS, &odd).await;
+    let taken = consumer.next_batch(1).await.unwrap();
+    assert_eq!(taken[0].message.properties.routing_key.as_deref(), Some("setting-changed.caf?"));
+    consumer.close().await;
     vhost.remove().await;
 }
 

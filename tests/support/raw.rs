@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use super::proxy::server;
 
-/// A message as bytes, whatever they are.
+/// A message as bytes, whatever they are; the body has at least one.
 #[derive(Debug, Clone, Default)]
 pub struct RawMessage {
     pub routing_key: Vec<u8>,
