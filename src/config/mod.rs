@@ -390,7 +390,7 @@ impl Reader {
         self.pair("database.lock_timeout_ms", "database.statement_timeout_seconds", less, |ms, seconds| {
             ms < seconds.saturating_mul(1_000)
         });
-        // Each executor holds a connection while it works; ingest and readers must never wait for them.
+        // Each executor holds a connection while it works; ingest, and who takes one in turn, must never wait for them.
         let two_less = ["at least 2 less than", "at least 2 more than"];
         self.pair("executor.workers", "database.pool_size_max", two_less, |a, b| a.saturating_add(2) <= b);
 
