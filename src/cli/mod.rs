@@ -44,6 +44,7 @@ use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::error::Failure;
@@ -155,7 +156,7 @@ Examples:
 Examples:
   channel-sync jobs list --state failed
   channel-sync jobs show 17-3
-  channel-sync jobs replay --all-failed --reason 'the disk is larger now' --dry-run"
+  channel-sync jobs replay --all-failed --reason 'the trigger is gone' --dry-run"
     )]
     Jobs(jobs::JobsCommand),
     /// Replays: jobs that are done once more
@@ -263,7 +264,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            name_user(&mut error);
             // A reader that is gone wants no help.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
@@ -272,6 +274,18 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// Where nobody says who it is: where that is taken from otherwise.
+fn name_user(error: &mut clap::Error) {
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing)) if error.kind() == ErrorKind::MissingRequiredArgument => missing,
+        _ => return,
+    };
+    if missing.iter().any(|argument| argument.starts_with("--by ")) {
+        let tip = "--by is taken from the environment variable USER, where that is set".into();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     }
 }
 

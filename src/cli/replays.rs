@@ -30,7 +30,7 @@ the replay. Exits with 1 if jobs failed again.
 
 Examples:
   channel-sync jobs replay --error 'value too long' --reason 'column widened' --dry-run
-  channel-sync jobs replay --upstream helios --since 2h --reason 'disk was full' --rate 50
+  channel-sync jobs replay --upstream helios --since 2h --reason 'constraint dropped' --rate 50
   channel-sync jobs replay 17-3 --reason 'asked for by pac-energy' --yes")]
 pub(super) struct ReplayArgs {
     #[command(flatten)]
