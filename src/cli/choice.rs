@@ -154,11 +154,10 @@ impl ChoiceArgs {
             since: self.since,
             until: self.until,
         };
-        let nothing = JobSelection { state, ..JobSelection::default() };
-        match (self.all_failed, selection == nothing, state) {
+        match (self.all_failed, selection == JobSelection::default(), state) {
             (false, true, _) => Err(Failure::usage(
                 "no jobs were chosen",
-                "name some by their keys, say which ones by options, or --all-failed",
+                "name some by their keys, or say which ones by options, such as --state failed",
             )),
             (true, _, Some(state)) if state != JobState::Failed => Err(Failure::usage(
                 format!("--all-failed does not go with --state {state}"),
