@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::error::Failure;
 use super::output::{Content, Output};
 use super::{names, words};
-use crate::operations::{Chosen, JobKey, JobKind, JobSelection, JobState, Operator, Purpose};
+use crate::operations::{Chosen, JobKey, JobKind, JobSelection, JobState, OperationError, Operator, Purpose};
 
 /// Which jobs.
 #[derive(Debug, Args)]
@@ -166,6 +166,12 @@ impl ChoiceArgs {
             (true, _, _) => Ok(JobSelection { state: Some(JobState::Failed), ..selection }),
             (false, false, _) => Ok(selection),
         }
+    }
+
+    /// Of jobs none of which can be dealt with: that nothing is left to be done, where options found none; else
+    /// `nothing`.
+    pub(super) fn done_or(&self, chosen: &Chosen, nothing: OperationError) -> Result<(), OperationError> {
+        if chosen.jobs == 0 && self.keys.is_empty() { Ok(()) } else { Err(nothing) }
     }
 }
 

@@ -142,7 +142,7 @@ impl Failure {
             OperationError::UnknownReplay(_) | OperationError::ReplayNotRunning { .. } => {
                 failure.hint("see `channel-sync replays list`")
             }
-            OperationError::NothingToReplay => failure
+            OperationError::NothingToReplay | OperationError::NothingToDiscard => failure
                 .hint("see `channel-sync jobs list --state failed`, and --dry-run for why jobs are refused"),
             OperationError::NothingToRestore { .. } => {
                 failure.hint("see `channel-sync restore JOB --dry-run` for each entry")

@@ -50,6 +50,15 @@ impl ChoiceArgs {
         }
         Ok(RejectedSelection { ids: self.ids.clone(), code: self.code })
     }
+
+    /// That nothing was left to be done, unless messages were named by their numbers.
+    fn unless_named(&self, done: &str) -> Result<(), Failure> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        let failure = Failure::new(format!("nothing was {done}: none of these messages fits what was said"));
+        Err(failure.hint("see `channel-sync rejected list`"))
+    }
 }
 
 /// `rejected replay`.
@@ -58,7 +67,7 @@ impl ChoiceArgs {
 Reads the messages again with the catalogue and the limits in force now, the oldest first. One that is accepted is an
 event at the place that it would have had; it never overwrites anything newer. One that is refused again stays, with
 what is wrong with it now. An event that was found wrong when it ran runs once more. After a change of the catalogue,
-start the service with it first.
+start the service with it first. Exits with 1 if every message is refused again.
 
 Examples:
   channel-sync rejected replay --code unknown-category --reason 'roofs are in the catalogue' --dry-run
@@ -161,9 +170,8 @@ async fn replay(config: &Config, arguments: &ReplayArgs) -> Result<(), Failure> 
         return output::json(&preview);
     }
     if preview.messages() == 0 && !json {
-        return Output::text()
-            .line("there is nothing to replay: no rejected message fits what was said")
-            .finish();
+        Output::text().line("there is nothing to replay: no rejected message fits what was said").finish()?;
+        return if dry_run { Ok(()) } else { arguments.choice.unless_named("replayed") };
     }
     if dry_run || !json {
         Output::text().line(&format!("would come to: {}", said(&preview))).finish()?;
@@ -181,9 +189,18 @@ async fn replay(config: &Config, arguments: &ReplayArgs) -> Result<(), Failure> 
         .await
         .map_err(failed)?;
     if json {
-        return output::json(&replayed);
+        output::json(&replayed)?;
+    } else {
+        Output::text().line(&format!("came to: {}", said(&replayed))).finish()?;
     }
-    Output::text().line(&format!("came to: {}", said(&replayed))).finish()
+    match (replayed.messages(), replayed.refused.values().sum::<i64>()) {
+        (0, _) => arguments.choice.unless_named("replayed"),
+        (messages, refused) if messages == refused => {
+            Err(Failure::new("nothing was taken in: every message was refused again")
+                .hint("see `channel-sync rejected show` for what is wrong with one now"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What became of messages, in words.
@@ -221,9 +238,8 @@ async fn discard(config: &Config, arguments: &DiscardArgs) -> Result<(), Failure
         return Output::text().line(&format!("{messages} to be discarded")).finish();
     }
     if preview.messages() == 0 && !json {
-        return Output::text()
-            .line("there is nothing to discard: no rejected message fits what was said")
-            .finish();
+        Output::text().line("there is nothing to discard: no rejected message fits what was said").finish()?;
+        return arguments.choice.unless_named("discarded");
     }
     if preview.messages() > 0 && !arguments.confirm.ask(&format!("Discard {messages}?"))? {
         output::note("nothing was discarded");
@@ -233,9 +249,11 @@ async fn discard(config: &Config, arguments: &DiscardArgs) -> Result<(), Failure
     let discarded =
         operations::discard_rejected(&store, &selection, preview.at, operator).await.map_err(failed)?;
     if json {
-        return output::json(&serde_json::json!({ "discarded": discarded }));
+        output::json(&serde_json::json!({ "discarded": discarded }))?;
+    } else {
+        Output::text().line(&format!("{} discarded", words::count(discarded, "message"))).finish()?;
     }
-    Output::text().line(&format!("{} discarded", words::count(discarded, "message"))).finish()
+    if discarded == 0 { arguments.choice.unless_named("discarded") } else { Ok(()) }
 }
 
 async fn list(config: &Config, arguments: &ListArgs) -> Result<(), Failure> {

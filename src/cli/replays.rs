@@ -11,7 +11,7 @@ use super::error::Failure;
 use super::output::{self, Content, Output};
 use super::{Format, Limit, names, open, words};
 use crate::config::Config;
-use crate::operations::{self, JobState, Purpose, REPLAY_JOBS_MAX, ReplayDetail, ReplayRow};
+use crate::operations::{self, JobState, OperationError, Purpose, REPLAY_JOBS_MAX, ReplayDetail, ReplayRow};
 use crate::store::Store;
 
 /// How often a replay that is followed is looked at.
@@ -26,7 +26,7 @@ const STALL: Duration = Duration::from_secs(10);
 Without --state, of the jobs that fit the options those that have failed; KEYs are taken in whatever state. A job
 never overwrites anything that is newer than its event. First shows what would be done. Then the jobs go back into
 the mailboxes, bit by bit, by whatever service runs, and this command follows it; Ctrl-C ends the following, not
-the replay. Exits with 1 if jobs failed again.
+the replay. Exits with 1 if jobs failed again, or if all that were chosen are refused.
 
 Examples:
   channel-sync jobs replay --error 'value too long' --reason 'column widened' --dry-run
@@ -56,7 +56,7 @@ pub(super) struct ReplayArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --state, of the jobs that fit the options those that have failed and those that are tried again. What is
-behind them goes on. A discarded job can still be replayed.
+behind them goes on. A discarded job can still be replayed. Exits with 1 if all that were chosen are refused.
 
 Examples:
   channel-sync jobs discard --event e-17 --reason 'sent by mistake'
@@ -152,8 +152,12 @@ pub(super) async fn replay(config: &Config, arguments: &ReplayArgs) -> Result<()
         }
         shown.finish()?;
     }
-    if arguments.confirm.dry_run || (can == 0 && !json) {
+    if arguments.confirm.dry_run {
         return Ok(());
+    }
+    if can == 0 {
+        arguments.choice.done_or(&chosen, OperationError::NothingToReplay).map_err(failed)?;
+        return if json { output::json(&chosen) } else { Ok(()) };
     }
     if !arguments.confirm.ask(&format!("Replay {}?", words::count(can, "job")))? {
         output::note("nothing was replayed");
@@ -290,10 +294,14 @@ pub(super) async fn discard(config: &Config, arguments: &DiscardArgs) -> Result<
     if !json {
         show(Output::text(), Purpose::Discard, &chosen).finish()?;
     }
-    if arguments.confirm.dry_run || (can == 0 && !json) {
+    if arguments.confirm.dry_run {
         return Ok(());
     }
-    if can > 0 && !arguments.confirm.ask(&format!("Discard {}?", words::count(can, "job")))? {
+    if can == 0 {
+        arguments.choice.done_or(&chosen, OperationError::NothingToDiscard).map_err(failed)?;
+        return if json { output::json(&serde_json::json!({ "discarded": 0 })) } else { Ok(()) };
+    }
+    if !arguments.confirm.ask(&format!("Discard {}?", words::count(can, "job")))? {
         output::note("nothing was discarded");
         return Ok(());
     }

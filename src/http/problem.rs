@@ -96,6 +96,7 @@ impl From<OperationError> for Problem {
             E::CatalogueBehind(_) => (StatusCode::CONFLICT, "catalogue-behind"),
             E::NothingToRestore { .. } => (StatusCode::CONFLICT, "nothing-to-restore"),
             E::NothingToReplay => (StatusCode::CONFLICT, "nothing-to-replay"),
+            E::NothingToDiscard => (StatusCode::CONFLICT, "nothing-to-discard"),
             E::ReplayNotRunning { .. } => (StatusCode::CONFLICT, "replay-not-running"),
             E::MalformedCursor(_) => (StatusCode::BAD_REQUEST, "malformed-cursor"),
             E::Store(store) => {

@@ -176,6 +176,9 @@ pub enum OperationError {
     /// None of the selected jobs may be replayed, or none was selected.
     #[error("no job that may be replayed was chosen")]
     NothingToReplay,
+    /// None of the selected jobs may be discarded, or none was selected.
+    #[error("no job that may be discarded was chosen")]
+    NothingToDiscard,
     /// A replay that has ended cannot be cancelled.
     #[error("the replay {replay_no} is {state}; expected one that is running")]
     ReplayNotRunning {

@@ -268,7 +268,7 @@ pub async fn cancel_replay(
 /// What was committed before an error stays.
 ///
 /// # Errors
-/// As [`chosen`].
+/// As [`chosen`]; [`OperationError::NothingToDiscard`] where there is none that may be discarded.
 pub async fn discard_jobs(
     store: &Store,
     selection: &JobSelection,
@@ -296,6 +296,9 @@ pub async fn discard_jobs(
         transaction.add_action(operator.name, "jobs discard", Some(operator.reason), &subject).await?;
         transaction.commit().await?;
         all += discarded.len() as i64;
+    }
+    if all == 0 {
+        return Err(OperationError::NothingToDiscard);
     }
     Ok(all)
 }

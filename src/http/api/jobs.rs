@@ -127,7 +127,8 @@ pub(super) struct Discarded {
 
 /// Give jobs up for good
 ///
-/// What is behind them goes on. A discarded job can still be replayed.
+/// What is behind them goes on. A discarded job can still be replayed. Where none of them may be discarded, that is a
+/// conflict.
 #[utoipa::path(
     post,
     path = "/jobs/discard",

@@ -66,7 +66,9 @@ impl From<OperationError> for Refusal {
                     }
                 }
             }),
-            OperationError::NothingToReplay => Some(html! { p { a href="/failures" { "To the failures" } } }),
+            OperationError::NothingToReplay | OperationError::NothingToDiscard => {
+                Some(html! { p { a href="/failures" { "To the failures" } } })
+            }
             _ => None,
         };
         Self { ways, ..Self::from(Problem::from(error)) }
