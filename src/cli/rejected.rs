@@ -238,7 +238,9 @@ async fn discard(config: &Config, arguments: &DiscardArgs) -> Result<(), Failure
         return Output::text().line(&format!("{messages} to be discarded")).finish();
     }
     if preview.messages() == 0 && !json {
-        Output::text().line("there is nothing to discard: no rejected message fits what was said").finish()?;
+        Output::text()
+            .line("there is nothing to discard: no rejected message fits what was said")
+            .finish()?;
         return arguments.choice.unless_named("discarded");
     }
     if preview.messages() > 0 && !arguments.confirm.ask(&format!("Discard {messages}?"))? {

@@ -138,7 +138,8 @@ pub(super) async fn replay(config: &Config, arguments: &ReplayArgs) -> Result<()
     let failed = |error| Failure::operation(config, &error);
     let store = open(config)?;
     let selection = arguments.choice.selection(arguments.state)?;
-    let chosen = operations::chosen(&store, Purpose::Replay, &selection).await.map_err(failed)?;
+    let chosen =
+        operations::chosen(&store, &config.catalogue, Purpose::Replay, &selection).await.map_err(failed)?;
     let can = (chosen.jobs - chosen.refused).min(REPLAY_JOBS_MAX);
     let json = arguments.format.json;
     if json && arguments.confirm.dry_run {
@@ -165,7 +166,9 @@ pub(super) async fn replay(config: &Config, arguments: &ReplayArgs) -> Result<()
     }
     let operator = arguments.operator.operator();
     let replay =
-        operations::replay(&store, &selection, chosen.at, operator, arguments.rate).await.map_err(failed)?;
+        operations::replay(&store, &config.catalogue, &selection, chosen.at, operator, arguments.rate)
+            .await
+            .map_err(failed)?;
     let replay_no = replay.replay_no;
     if arguments.no_wait {
         if json {
@@ -285,7 +288,8 @@ pub(super) async fn discard(config: &Config, arguments: &DiscardArgs) -> Result<
     let failed = |error| Failure::operation(config, &error);
     let store = open(config)?;
     let selection = arguments.choice.selection(arguments.state)?;
-    let chosen = operations::chosen(&store, Purpose::Discard, &selection).await.map_err(failed)?;
+    let chosen =
+        operations::chosen(&store, &config.catalogue, Purpose::Discard, &selection).await.map_err(failed)?;
     let can = chosen.jobs - chosen.refused;
     let json = arguments.format.json;
     if json && arguments.confirm.dry_run {
@@ -306,8 +310,9 @@ pub(super) async fn discard(config: &Config, arguments: &DiscardArgs) -> Result<
         return Ok(());
     }
     let operator = arguments.operator.operator();
-    let discarded =
-        operations::discard_jobs(&store, &selection, chosen.at, operator).await.map_err(failed)?;
+    let discarded = operations::discard_jobs(&store, &config.catalogue, &selection, chosen.at, operator)
+        .await
+        .map_err(failed)?;
     if json {
         return output::json(&serde_json::json!({ "discarded": discarded }));
     }

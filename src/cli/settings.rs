@@ -61,7 +61,8 @@ pub(super) async fn settings(config: &Config, arguments: &SettingsArgs) -> Resul
     let organization = &arguments.organization;
     let mut rows = Vec::new();
     loop {
-        let page = operations::settings(&store, organization, &query).await.map_err(failed)?;
+        let page =
+            operations::settings(&store, &config.catalogue, organization, &query).await.map_err(failed)?;
         rows.extend(page.items);
         query.after = page.next;
         if query.after.is_none() {
@@ -81,15 +82,7 @@ pub(super) async fn settings(config: &Config, arguments: &SettingsArgs) -> Resul
                 format!(" in the category {category} with a key that begins with {prefix}")
             }
         };
-        let unknown = arguments.category.as_ref().filter(|name| config.catalogue.find(name).is_none());
-        let unknown = match unknown {
-            Some(_) => {
-                let names: Vec<&str> = config.catalogue.iter().map(|(_, category)| &*category.name).collect();
-                format!("; the catalogue knows {}", names.join(", "))
-            }
-            None => String::new(),
-        };
-        return output.line(&format!("{organization} has no settings{of}{unknown}")).finish();
+        return output.line(&format!("{organization} has no settings{of}")).finish();
     }
     let table = rows
         .iter()

@@ -204,7 +204,6 @@ pub enum OperationError {
 }
 
 impl OperationError {
-    /// The category, unless the catalogue does not name it.
     /// Nothing is taken in whose categories the service does not know.
     async fn unless_known(session: &Session, catalogue: &Catalogue) -> Result<(), Self> {
         let unknown = session.unknown_categories(catalogue).await?;
@@ -220,11 +219,18 @@ impl OperationError {
         }
     }
 
+    /// The category, unless the catalogue does not name it.
     fn category_of<'c>(catalogue: &'c Catalogue, category: &str) -> Result<&'c Category, Self> {
         catalogue.find(category).map(|id| catalogue.get(id)).ok_or_else(|| {
             let known = catalogue.iter().map(|(_, category)| category.name.to_string()).collect();
             Self::UnknownCategory { category: category.to_owned(), known }
         })
+    }
+
+    /// Where nothing was found: that the catalogue does not name the category that was asked for. What is there of one
+    /// that was taken out of the catalogue is found all the same.
+    fn unless_named(catalogue: &Catalogue, category: Option<&str>) -> Result<(), Self> {
+        category.map_or(Ok(()), |category| Self::category_of(catalogue, category).map(drop))
     }
 }
 

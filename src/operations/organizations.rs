@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::{OperationError, Page};
 use crate::domain::OrganizationNo;
+use crate::domain::catalogue::Catalogue;
 use crate::store::pause::PauseRow;
 use crate::store::read::{MailboxRow, OrganizationRow, PartnershipRow, SettingRow};
 use crate::store::{Session, Store};
@@ -96,9 +97,11 @@ pub async fn mailbox(store: &Store, organization_id: &str, limit: u16) -> Result
 /// Settings of an organization, by category and key.
 ///
 /// # Errors
-/// [`OperationError::UnknownOrganization`], [`OperationError::MalformedCursor`], or where the database cannot be read.
+/// [`OperationError::UnknownOrganization`]; [`OperationError::UnknownCategory`] where there are none and the catalogue
+/// does not name the category; [`OperationError::MalformedCursor`]; or where the database cannot be read.
 pub async fn settings(
     store: &Store,
+    catalogue: &Catalogue,
     organization_id: &str,
     query: &SettingQuery,
 ) -> Result<Page<SettingRow>, OperationError> {
@@ -116,6 +119,9 @@ pub async fn settings(
         .await?;
     if rows.is_empty() {
         organization_no(&session, organization_id).await?;
+        if after.is_none() {
+            OperationError::unless_named(catalogue, query.category.as_deref())?;
+        }
     }
     Ok(Page::cut(rows, query.limit, |row| pair(&row.category, &row.key)))
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::jobs::{JobKey, JobKind, JobState};
 use super::{OperationError, Page, events, organizations};
+use crate::domain::catalogue::Catalogue;
 use crate::domain::{EventNo, OrganizationNo};
 use crate::store::choice::{Choice, Chosen, JobAddress, Purpose};
 use crate::store::read::Counts;
@@ -165,15 +166,21 @@ impl<'a> Resolved<'a> {
 ///
 /// # Errors
 /// [`OperationError::UnknownJob`], [`OperationError::DroppedJob`], [`OperationError::UnknownEvent`], [`OperationError::AmbiguousEvent`],
-/// [`OperationError::UnknownOrganization`], or where the database cannot be read.
+/// [`OperationError::UnknownOrganization`]; [`OperationError::UnknownCategory`] where no job fits and the catalogue does
+/// not name the category; or where the database cannot be read.
 pub async fn chosen(
     store: &Store,
+    catalogue: &Catalogue,
     purpose: Purpose,
     selection: &JobSelection,
 ) -> Result<Chosen, OperationError> {
     let session = store.session().await?;
     let resolved = Resolved::of(&session, purpose, selection).await?;
-    Ok(session.chosen(purpose, &resolved.choice(None), GROUPS_MAX).await?)
+    let chosen = session.chosen(purpose, &resolved.choice(None), GROUPS_MAX).await?;
+    if chosen.jobs == 0 {
+        OperationError::unless_named(catalogue, selection.category.as_deref())?;
+    }
+    Ok(chosen)
 }
 
 /// Begins a replay of the selected jobs, of those that were there when they were `shown`. Any running service
@@ -183,6 +190,7 @@ pub async fn chosen(
 /// As [`chosen`]; [`OperationError::NothingToReplay`] where there is none that may be replayed.
 pub async fn replay(
     store: &Store,
+    catalogue: &Catalogue,
     selection: &JobSelection,
     shown: Option<Timestamp>,
     operator: Operator<'_>,
@@ -198,6 +206,9 @@ pub async fn replay(
         NewReplay { requested_by: operator.name, reason: operator.reason, filter: &filter, rate_per_second };
     let transaction = session.begin().await?;
     let (replay_no, total, refused) = transaction.add_replay(&new, &resolved.choice(shown)).await?;
+    if total == 0 {
+        OperationError::unless_named(catalogue, selection.category.as_deref())?;
+    }
     if total == refused {
         return Err(OperationError::NothingToReplay);
     }
@@ -271,6 +282,7 @@ pub async fn cancel_replay(
 /// As [`chosen`]; [`OperationError::NothingToDiscard`] where there is none that may be discarded.
 pub async fn discard_jobs(
     store: &Store,
+    catalogue: &Catalogue,
     selection: &JobSelection,
     shown: Option<Timestamp>,
     operator: Operator<'_>,
@@ -298,6 +310,7 @@ pub async fn discard_jobs(
         all += discarded.len() as i64;
     }
     if all == 0 {
+        OperationError::unless_named(catalogue, selection.category.as_deref())?;
         return Err(OperationError::NothingToDiscard);
     }
     Ok(all)

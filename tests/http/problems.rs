@@ -48,6 +48,8 @@ async fn what_is_wrong_is_named_with_what_was_expected() {
         ("/organizations/pacc", 404, "unknown-organization", "a similar one is pac"),
         ("/organizations/pacc/settings", 404, "unknown-organization", "a similar one is pac"),
         ("/organizations/pac/explain?category=roofs", 404, "unknown-category", "it names equipment"),
+        ("/organizations/pac/settings?category=roofs", 404, "unknown-category", "it names equipment"),
+        ("/organizations/pac/settings?category=", 404, "unknown-category", "no category \"\""),
         ("/events/nothing", 404, "unknown-event", "\"nothing\""),
         ("/jobs/999999-1", 404, "unknown-job", "999999-1"),
         ("/rejected-messages/-1", 404, "unknown-rejected-message", "-1"),

@@ -23,6 +23,10 @@ use crate::support::platform::{LOCK_TIMEOUT, RETRY};
 
 const ANA: Operator<'_> = Operator { name: "ana", reason: "fixed" };
 
+fn built_in() -> Catalogue {
+    Catalogue::parse(BUILT_IN).unwrap()
+}
+
 const JOBS: &str = "select event_id, kind, organization_id, state, attempts, last_error, result ->> 'skipped'
                       from job_view where state <> 'succeeded' order by event_id, idempotency_key";
 
@@ -59,7 +63,7 @@ impl Steps {
     }
 
     pub(crate) async fn replay(&self, selection: &JobSelection) -> i64 {
-        let replay = operations::replay(&self.store, selection, None, ANA, None).await.unwrap();
+        let replay = operations::replay(&self.store, &built_in(), selection, None, ANA, None).await.unwrap();
         replay.replay_no
     }
 
@@ -120,7 +124,7 @@ async fn a_replay_makes_letters_of_failed_jobs_and_their_attempts_go_on_counting
     );
     assert_eq!(steps.lines(JOBS).await, failed);
 
-    let chosen = operations::chosen(&steps.store, Purpose::Replay, &all_failed()).await.unwrap();
+    let chosen = operations::chosen(&steps.store, &built_in(), Purpose::Replay, &all_failed()).await.unwrap();
     assert_eq!((chosen.jobs, chosen.refused, chosen.groups.len()), (2, 0, 2));
     assert!(chosen.groups.iter().all(|group| errors.contains(&group.error.as_deref().unwrap())));
     let keys = steps.lines("select idempotency_key from job_view where state = 'failed' order by 1").await;
@@ -374,7 +378,7 @@ async fn what_may_not_be_replayed_is_refused_with_a_reason() {
         .await;
     let keys: Vec<JobKey> = keys.lines().map(key).collect();
     let selection = JobSelection { keys, ..JobSelection::default() };
-    let chosen = operations::chosen(&steps.store, Purpose::Replay, &selection).await.unwrap();
+    let chosen = operations::chosen(&steps.store, &built_in(), Purpose::Replay, &selection).await.unwrap();
     let mut refusals: Vec<_> =
         chosen.groups.iter().map(|group| (&*group.state, group.refusal.as_deref().unwrap())).collect();
     refusals.sort_unstable();
@@ -386,11 +390,12 @@ async fn what_may_not_be_replayed_is_refused_with_a_reason() {
             ("succeeded", "it has succeeded: done once more, it could undo what came later"),
         ]
     );
-    let refused = operations::replay(&steps.store, &selection, None, ANA, None).await.unwrap_err();
+    let refused =
+        operations::replay(&steps.store, &built_in(), &selection, None, ANA, None).await.unwrap_err();
     assert!(matches!(refused, OperationError::NothingToReplay), "{refused}");
     assert_eq!(steps.lines("select count(*) from replay").await, "0\n");
     let unknown = JobSelection { keys: vec![key("999-1")], ..JobSelection::default() };
-    let unknown = operations::replay(&steps.store, &unknown, None, ANA, None).await.unwrap_err();
+    let unknown = operations::replay(&steps.store, &built_in(), &unknown, None, ANA, None).await.unwrap_err();
     assert_eq!(unknown.to_string(), "no job 999-1 is known");
     drop(steps.database);
 }
@@ -417,7 +422,10 @@ async fn five_failed() -> Steps {
 #[tokio::test]
 async fn several_replayers_keep_to_the_rate_together_and_a_cancelled_replay_sends_no_more() {
     let steps = five_failed().await;
-    let replay = operations::replay(&steps.store, &all_failed(), None, ANA, Some(1)).await.unwrap().replay_no;
+    let replay = operations::replay(&steps.store, &built_in(), &all_failed(), None, ANA, Some(1))
+        .await
+        .unwrap()
+        .replay_no;
     // As if it had just been due: at the beginning, up to a second is made up for.
     let now = "update replay set next_at = clock_timestamp() - interval '10 s'";
     steps.client.batch_execute(now).await.unwrap();
@@ -492,7 +500,7 @@ async fn a_job_that_went_on_since_it_was_chosen_is_refused() {
     let steps = five_failed().await;
     let replay = steps.replay(&all_failed()).await;
     let c = JobSelection { organization_id: Some("c".to_owned()), ..JobSelection::default() };
-    assert_eq!(operations::discard_jobs(&steps.store, &c, None, ANA).await.unwrap(), 1);
+    assert_eq!(operations::discard_jobs(&steps.store, &built_in(), &c, None, ANA).await.unwrap(), 1);
     steps.finish_replays().await;
     let detail = operations::replay_detail(&steps.store, replay).await.unwrap();
     assert_eq!((detail.replay.sent, detail.replay.refused, detail.settled()), (4, 1, 5));
@@ -509,10 +517,10 @@ async fn discarded_jobs_are_given_up_for_good_until_somebody_replays_them() {
                  where event_no = (select event_no from event where event_id = 'held')";
     steps.client.batch_execute(hold).await.unwrap();
     let c = JobSelection { organization_id: Some("c".to_owned()), ..JobSelection::default() };
-    let chosen = operations::chosen(&steps.store, Purpose::Discard, &c).await.unwrap();
+    let chosen = operations::chosen(&steps.store, &built_in(), Purpose::Discard, &c).await.unwrap();
     assert_eq!((chosen.jobs, chosen.refused), (2, 0));
     let why = Operator { name: "ana", reason: "sent by mistake" };
-    assert_eq!(operations::discard_jobs(&steps.store, &c, chosen.at, why).await.unwrap(), 2);
+    assert_eq!(operations::discard_jobs(&steps.store, &built_in(), &c, chosen.at, why).await.unwrap(), 2);
     steps.executor.settle().await.unwrap();
     let of_c = "select event_id, state, attempts, last_error, result ->> 'skipped' from job_view
                  where organization_id = 'c' and event_id in ('held', 'behind', 'second') order by 1";
@@ -655,7 +663,7 @@ async fn a_rejected_message_is_taken_in_at_its_old_place_after_the_catalogue_nam
 #[tokio::test]
 async fn events_that_were_found_wrong_run_once_more() {
     let steps = Steps::start().await;
-    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    let catalogue = built_in();
     steps.apply([edit("h1", "helios", "equipment", &[("m", json!(1))])]).await;
     steps.apply([partnership("p1", "sunny", "c", "strict")]).await;
     steps.apply([partnership("p2", "helios", "c", "flexible")]).await;
@@ -694,7 +702,7 @@ async fn events_that_were_found_wrong_run_once_more() {
 #[tokio::test]
 async fn an_event_that_was_found_wrong_runs_once_more_whose_result_was_dropped() {
     let steps = Steps::start().await;
-    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    let catalogue = built_in();
     for name in ["helios", "sunny"] {
         steps.apply([edit(&format!("{name}-1"), name, "equipment", &[("m", json!(1))])]).await;
         steps.apply([snapshot(&format!("{name}-empty"), name, "equipment", json!({}))]).await;
@@ -727,7 +735,7 @@ async fn an_event_that_was_found_wrong_runs_once_more_whose_result_was_dropped()
 #[tokio::test]
 async fn messages_are_taken_in_while_a_replay_of_rejected_ones_waits_for_a_shard() {
     let steps = Steps::start().await;
-    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    let catalogue = built_in();
     steps.apply([edit("h1", "helios", "equipment", &[("m", json!(1))])]).await;
     steps
         .apply([snapshot("empty", "helios", "equipment", json!({})), edit("e", "helios", "roofs", &[])])

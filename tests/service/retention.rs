@@ -340,7 +340,9 @@ async fn results_from_before_there_were_days_are_the_first() {
         steps.apply([edit("third", "helios", "equipment", &[("m", json!(3))])]).await;
         assert_eq!(steps.values_of_m().await, "a | 3, b | 3, c | 3, d | 3, e | 3, helios | 3, ");
         let failed = JobSelection { state: Some(JobState::Failed), ..JobSelection::default() };
-        operations::replay(&steps.store, &failed, None, ANA, None).await.unwrap();
+        operations::replay(&steps.store, &Catalogue::parse(BUILT_IN).unwrap(), &failed, None, ANA, None)
+            .await
+            .unwrap();
         let replayer = Replayer::new(steps.store.clone());
         while replayer.step().await.unwrap().is_some() {}
         steps.executor.settle().await.unwrap();

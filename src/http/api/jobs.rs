@@ -153,11 +153,12 @@ async fn discard(
     let JobsDiscard { jobs, reason: why, dry_run } = body;
     check(&jobs, &[JobState::Failed, JobState::Retrying])?;
     if dry_run {
-        let chosen = operations::chosen(&app.store, Purpose::Discard, &jobs).await?;
+        let chosen = operations::chosen(&app.store, &app.config.catalogue, Purpose::Discard, &jobs).await?;
         return Ok(Json(JobsDiscarded::Chosen(chosen)));
     }
     let operator = Operator { name: &by.name, reason: reason(why.as_deref())? };
-    let discarded = operations::discard_jobs(&app.store, &jobs, None, operator).await?;
+    let discarded =
+        operations::discard_jobs(&app.store, &app.config.catalogue, &jobs, None, operator).await?;
     Ok(Json(JobsDiscarded::Discarded(Discarded { discarded })))
 }
 

@@ -116,7 +116,7 @@ async fn settings(
 ) -> Result<Listed<SettingRow>, Problem> {
     let SettingParameters { category, key_prefix, after, limit: Bounded(limit) } = parameters;
     let query = SettingQuery { category, key_prefix, after, limit };
-    Ok(Listed(operations::settings(&app.store, &organization_id, &query).await?))
+    Ok(Listed(operations::settings(&app.store, &app.config.catalogue, &organization_id, &query).await?))
 }
 
 /// The partnerships of an organization

@@ -113,10 +113,14 @@ async fn begin(
         return Err(unprocessable(detail));
     }
     if dry_run {
-        return Ok(Json(operations::chosen(&app.store, Purpose::Replay, &jobs).await?).into_response());
+        return Ok(Json(
+            operations::chosen(&app.store, &app.config.catalogue, Purpose::Replay, &jobs).await?,
+        )
+        .into_response());
     }
     let operator = Operator { name: &by.name, reason: reason(why.as_deref())? };
-    let replay = operations::replay(&app.store, &jobs, None, operator, rate_per_second).await?;
+    let replay =
+        operations::replay(&app.store, &app.config.catalogue, &jobs, None, operator, rate_per_second).await?;
     let location = format!("{BASE}/replays/{}", replay.replay_no);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(replay)).into_response())
 }

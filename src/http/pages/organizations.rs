@@ -84,7 +84,7 @@ pub(super) async fn show(
         after: query.get("settings_after").map(str::to_owned),
         limit: LIMIT_DEFAULT,
     };
-    let settings = operations::settings(&app.store, id, &asked).await?;
+    let settings = operations::settings(&app.store, &app.config.catalogue, id, &asked).await?;
     let categories: Vec<&str> = app.config.catalogue.iter().map(|(_, category)| &*category.name).collect();
     let narrowed = query.only(&["category", "key"]);
     let content = html! {

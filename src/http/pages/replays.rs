@@ -74,7 +74,8 @@ pub(super) async fn choose_replay(
     State(app): State<App>,
     Query(query): Query,
 ) -> Result<Markup, Refusal> {
-    let chosen = operations::chosen(&app.store, Purpose::Replay, &selection(&query)?).await?;
+    let chosen =
+        operations::chosen(&app.store, &app.config.catalogue, Purpose::Replay, &selection(&query)?).await?;
     let can = (chosen.jobs - chosen.refused).min(REPLAY_JOBS_MAX);
     let confirm = html! {
         form.stack.panel method="post" action="/jobs/replay" {
@@ -113,7 +114,8 @@ pub(super) async fn choose_discard(
     State(app): State<App>,
     Query(query): Query,
 ) -> Result<Markup, Refusal> {
-    let chosen = operations::chosen(&app.store, Purpose::Discard, &selection(&query)?).await?;
+    let chosen =
+        operations::chosen(&app.store, &app.config.catalogue, Purpose::Discard, &selection(&query)?).await?;
     let can = chosen.jobs - chosen.refused;
     let confirm = html! {
         form.stack.panel method="post" action="/jobs/discard" {
@@ -214,7 +216,9 @@ pub(super) async fn replay(
             )));
         }
     };
-    let replay = operations::replay(&app.store, &selection(&form)?, shown, operator, rate).await?;
+    let replay =
+        operations::replay(&app.store, &app.config.catalogue, &selection(&form)?, shown, operator, rate)
+            .await?;
     live.outdate();
     Ok(Redirect::to(&format!("/replays/{}", replay.replay_no)))
 }
@@ -228,7 +232,9 @@ pub(super) async fn discard(
 ) -> Result<Markup, Refusal> {
     let operator = actor.operator(&form)?;
     let shown = form.read::<Time>("shown")?.map(|time| time.0);
-    let discarded = operations::discard_jobs(&app.store, &selection(&form)?, shown, operator).await?;
+    let discarded =
+        operations::discard_jobs(&app.store, &app.config.catalogue, &selection(&form)?, shown, operator)
+            .await?;
     live.outdate();
     let content = html! {
         p.lead { (words::count(discarded, "job")) " discarded." }
