@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::error::Failure;
 use super::output::{self, Content, Output};
-use super::{Format, Limit, open};
+use super::{Format, Limit, open, place};
 use crate::config::Config;
 use crate::operations;
 
@@ -27,7 +27,7 @@ pub(super) struct ListArgs {
     #[command(flatten)]
     limit: Limit,
     /// Go on after this one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = place)]
     after: Option<i64>,
     #[command(flatten)]
     format: Format,

@@ -147,8 +147,10 @@ impl Failure {
             OperationError::NothingToRestore { .. } => {
                 failure.hint("see `channel-sync restore JOB --dry-run` for each entry")
             }
-            OperationError::MalformedCursor(_)
-            | OperationError::UnknownCategory { .. }
+            OperationError::MalformedCursor(_) => {
+                Self::usage(error.to_string(), "say --after as the end of a list names it")
+            }
+            OperationError::UnknownCategory { .. }
             | OperationError::NotKeptInSync { .. } => failure,
         }
     }

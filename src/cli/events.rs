@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::error::Failure;
 use super::output::{self, Content, Output};
-use super::{Format, Limit, jobs, limit, names, open, words};
+use super::{Format, Limit, jobs, limit, names, open, place, words};
 use crate::config::Config;
 use crate::operations::{self, EventDetail, EventJobRow, EventQuery, EventState, JobState, LIMIT_MAX};
 
@@ -36,8 +36,8 @@ pub(super) struct ListArgs {
     #[command(flatten)]
     limit: Limit,
     /// Go on where the end of a list said
-    #[arg(long, value_name = "CURSOR")]
-    after: Option<u64>,
+    #[arg(long, value_name = "CURSOR", value_parser = place)]
+    after: Option<i64>,
     #[command(flatten)]
     format: Format,
 }
@@ -58,7 +58,7 @@ pub(super) struct ShowArgs {
     #[arg(long, value_name = "S")]
     source: Option<String>,
     /// Show at most so many jobs
-    #[arg(long, value_name = "N", default_value_t = LIMIT_MAX, value_parser = limit())]
+    #[arg(long, value_name = "N", default_value_t = LIMIT_MAX, value_parser = limit)]
     limit: u16,
     #[command(flatten)]
     format: Format,

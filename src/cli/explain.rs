@@ -36,7 +36,7 @@ pub(super) struct ExplainArgs {
     #[arg(value_name = "KEY")]
     key: Option<String>,
     /// Show at most so many of what has named it, of upstreams, and of settings that differ
-    #[arg(long, value_name = "N", default_value_t = ROWS_DEFAULT, value_parser = limit())]
+    #[arg(long, value_name = "N", default_value_t = ROWS_DEFAULT, value_parser = limit)]
     limit: u16,
     #[command(flatten)]
     format: Format,

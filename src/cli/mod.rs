@@ -38,9 +38,12 @@ mod verify;
 mod watch;
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -235,19 +238,33 @@ struct Format {
 #[derive(Debug, Args)]
 struct Limit {
     /// Print at most so many
-    #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT, value_parser = limit())]
+    #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT, value_parser = limit)]
     limit: u16,
 }
 
-/// A parser of how much of a list is printed.
-fn limit() -> impl TypedValueParser<Value = u16> {
-    clap::value_parser!(u16).range(1..=i64::from(LIMIT_MAX))
+/// Reads how much of a list is printed.
+fn limit(text: &str) -> Result<u16, String> {
+    whole_number(text, 1..=LIMIT_MAX)
+}
+
+/// Reads a whole number in a range.
+fn whole_number<T: FromStr + PartialOrd + Display>(
+    text: &str,
+    range: RangeInclusive<T>,
+) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
+}
+
+/// Reads the number after which a list goes on.
+fn place(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "expected a number, as the end of a list names it".to_owned())
 }
 
 /// A parser of names out of a fixed list, which help and error messages give.
 fn names<T>(names: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = T>
 where
-    T: std::str::FromStr + Clone + Send + Sync + 'static,
+    T: FromStr + Clone + Send + Sync + 'static,
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     names.into().try_map(|name| name.parse::<T>())

@@ -37,16 +37,20 @@ pub(super) struct PreviewArgs {
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
     /// Show at most so many organizations of each event
-    #[arg(long, value_name = "N", default_value_t = JOBS_DEFAULT)]
+    #[arg(long, value_name = "N", default_value_t = JOBS_DEFAULT, value_parser = shown)]
     limit: usize,
     /// Show at most so many settings of each organization
-    #[arg(long, value_name = "N", default_value_t = ENTRIES_DEFAULT)]
+    #[arg(long, value_name = "N", default_value_t = ENTRIES_DEFAULT, value_parser = shown)]
     entries: usize,
     /// Show all organizations, and all of their settings that the events touch
     #[arg(long, conflicts_with_all = ["limit", "entries"])]
     all: bool,
     #[command(flatten)]
     format: Format,
+}
+
+fn shown(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number; --all shows all".to_owned())
 }
 
 pub(super) async fn preview(config: &Config, arguments: &PreviewArgs) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::choice::{ByArgs, ChoiceArgs, ConfirmArgs, OperatorArgs, said, show};
 use super::error::Failure;
 use super::output::{self, Content, Output};
-use super::{Format, Limit, names, open, words};
+use super::{Format, Limit, names, open, place, whole_number, words};
 use crate::config::Config;
 use crate::operations::{self, JobState, OperationError, Purpose, REPLAY_JOBS_MAX, ReplayDetail, ReplayRow};
 use crate::store::Store;
@@ -41,7 +41,7 @@ pub(super) struct ReplayArgs {
     #[command(flatten)]
     operator: OperatorArgs,
     /// Send at most so many jobs a second
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<i32>,
     #[command(flatten)]
     confirm: ConfirmArgs,
@@ -95,7 +95,7 @@ pub(super) struct ListArgs {
     #[command(flatten)]
     limit: Limit,
     /// Go on after this one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = place)]
     after: Option<i64>,
     #[command(flatten)]
     format: Format,
@@ -109,7 +109,7 @@ Examples:
   channel-sync replays show 3 --follow")]
 pub(super) struct ShowArgs {
     /// The replay's number
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = replay_no)]
     replay: i64,
     /// Wait for the outcome; exits with 1 if jobs failed again
     #[arg(long)]
@@ -125,13 +125,21 @@ Example:
   channel-sync replays cancel 3 --reason 'wrong filter'")]
 pub(super) struct CancelArgs {
     /// The replay's number
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = replay_no)]
     replay: i64,
     /// Why: it is written down
     #[arg(long, value_name = "TEXT", value_parser = said)]
     reason: Option<String>,
     #[command(flatten)]
     by: ByArgs,
+}
+
+fn rate(text: &str) -> Result<i32, String> {
+    whole_number(text, 1..=1_000_000)
+}
+
+fn replay_no(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "expected a number, as `replays list` shows it".to_owned())
 }
 
 pub(super) async fn replay(config: &Config, arguments: &ReplayArgs) -> Result<(), Failure> {

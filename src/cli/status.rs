@@ -7,7 +7,7 @@ use clap::Args;
 use super::error::{BROKER_HINT, Failure};
 use super::output::{self, Content, Output};
 use super::watch::{self, Rates};
-use super::{Format, freshness, open, words};
+use super::{Format, freshness, open, whole_number, words};
 use crate::config::Config;
 use crate::operations::{self, Lookup, Status};
 
@@ -22,10 +22,14 @@ Examples:
 pub(super) struct StatusArgs {
     /// Look again and again, every so many seconds (2 if not given), until Ctrl-C
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
-          value_parser = clap::value_parser!(u64).range(1..=3600))]
+          value_parser = seconds)]
     watch: Option<u64>,
     #[command(flatten)]
     format: Format,
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    whole_number(text, 1..=3600)
 }
 
 pub(super) async fn status(config: &Config, arguments: &StatusArgs) -> Result<(), Failure> {
