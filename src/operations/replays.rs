@@ -1,7 +1,10 @@
 //! Replaying and discarding jobs: choosing them, looking at what was chosen, and doing it.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
@@ -59,11 +62,18 @@ pub struct JobSelection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Finished since then.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "time")]
     pub since: Option<Timestamp>,
     /// Finished by then.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "time")]
     pub until: Option<Timestamp>,
+}
+
+/// Reads a time, or that there is none.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<Cow<'_, str>>::deserialize(deserializer)? else { return Ok(None) };
+    let expected = || format!("{text:?} is no time; expected one such as 2026-01-31T09:30:00Z");
+    text.parse().map(Some).map_err(|_| D::Error::custom(expected()))
 }
 
 /// Who does something, and why: it is written down with what was done.

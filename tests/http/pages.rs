@@ -127,7 +127,7 @@ async fn a_place_that_no_page_named_is_refused() {
     }
     for path in ["/jobs", "/replays", "/actions", "/rejected-messages"] {
         let answer = api.get(&format!("{path}?after=x")).await;
-        assert_eq!((answer.status.as_u16(), answer.problem()), (400, "malformed-query"));
+        assert_eq!((answer.status.as_u16(), answer.problem()), (400, "malformed-cursor"));
         assert!(answer.detail().starts_with("after: "), "{}", answer.detail());
     }
     api.end().await;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::LazyCell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use axum::body::Bytes;
@@ -12,7 +13,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode_str;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -20,7 +22,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use crate::http::App;
 use crate::http::connections::TooSlow;
 use crate::http::problem::Problem;
-use crate::operations::{LIMIT_DEFAULT, LIMIT_MAX, parsed};
+use crate::operations::{LIMIT_DEFAULT, LIMIT_MAX, OperationError, parsed};
 
 /// How similar a name must be to be meant, from 0 to 1 (Jaro-Winkler).
 const SIMILARITY_MIN: f64 = 0.75;
@@ -31,7 +33,7 @@ pub(in crate::http) struct Query<T>(pub(in crate::http) T);
 /// The parameter in the path.
 pub(super) struct InPath<T>(pub(super) T);
 
-/// The body, as JSON.
+/// The body, an object as JSON.
 pub(super) struct Body<T>(pub(super) T);
 
 /// How many rows of a list.
@@ -114,10 +116,38 @@ where
     parsed(deserializer).map(Some)
 }
 
-/// Reads a whole number that may be missing.
+/// Reads the number after which a list goes on, which may be missing.
 pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
-    text.parse().map(Some).map_err(|_| D::Error::custom(format!("{text:?} is not a whole number")))
+    text.parse().map(Some).map_err(|_| D::Error::custom(OperationError::MalformedCursor(text.into_owned())))
+}
+
+/// Reads an object: by its names alone, never by the order of a list.
+pub(super) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(read)| read)
+}
+
+/// What is written as an object.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfMap<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OfMap<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(OfMap(PhantomData)).map(Self)
+    }
 }
 
 fn malformed_query(detail: impl Into<String>) -> Problem {
@@ -151,7 +181,12 @@ impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Q
             Err(rejection) => {
                 let said = rejection.body_text();
                 let said = said.strip_prefix("Failed to deserialize query string: ").unwrap_or(&said);
-                Err(malformed_query(said))
+                let mut problem = malformed_query(said);
+                // As of lists whose places are read later.
+                if said.starts_with("after: ") {
+                    problem = Problem::new(StatusCode::BAD_REQUEST, "malformed-cursor", said);
+                }
+                Err(problem)
             }
         }
     }
@@ -211,13 +246,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let content_type = content_type(request.headers());
-        if !content_type.as_deref().is_some_and(is_json) {
-            let is = content_type.map_or("missing".to_owned(), |content_type| format!("{content_type:?}"));
-            let detail = format!("the content type is {is}; expected application/json");
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
-        }
-        read(&bytes(request, app, super::BODY_BYTES_MAX).await?).map(Self)
+        let Object(body) = read(&json(request, app).await?)?;
+        Ok(Self(body))
     }
 }
 
@@ -227,14 +257,25 @@ impl<T: DeserializeOwned> OptionalFromRequest<App> for Body<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Option<Self>, Problem> {
         if request.headers().contains_key(CONTENT_TYPE) {
-            let body = <Body<Option<T>> as FromRequest<App>>::from_request(request, app).await?;
-            return Ok(body.0.map(Self));
+            let bytes = json(request, app).await?;
+            return Ok(read::<Option<Object<T>>>(&bytes)?.map(|Object(body)| Self(body)));
         }
         match bytes(request, app, super::BODY_BYTES_MAX).await? {
             bytes if bytes.is_empty() => Ok(None),
-            bytes => read(&bytes).map(|body| Some(Self(body))),
+            bytes => read(&bytes).map(|Object(body)| Some(Self(body))),
         }
     }
+}
+
+/// The body, where it says that it is JSON.
+async fn json(request: Request, app: &App) -> Result<Bytes, Problem> {
+    let content_type = content_type(request.headers());
+    if !content_type.as_deref().is_some_and(is_json) {
+        let is = content_type.map_or("missing".to_owned(), |content_type| format!("{content_type:?}"));
+        let detail = format!("the content type is {is}; expected application/json");
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
+    }
+    bytes(request, app, super::BODY_BYTES_MAX).await
 }
 
 fn content_type(headers: &HeaderMap) -> Option<String> {

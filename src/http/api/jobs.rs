@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::Listed;
 use super::answers::{BodyRefused, Conflict, Forbidden, NotFound, Refused};
-use super::extract::{Body, Bounded, InPath, Limit, Nothing, Query, reason, unprocessable};
+use super::extract::{Body, Bounded, InPath, Limit, Nothing, Query, object, reason, unprocessable};
 use crate::http::App;
 use crate::http::access;
 use crate::http::problem::Problem;
@@ -102,6 +102,7 @@ async fn job(
 #[serde(deny_unknown_fields)]
 struct JobsDiscard {
     /// Which ones. Those that have failed and those that are tried again, where no state is said and no keys are given.
+    #[serde(deserialize_with = "object")]
     jobs: JobSelection,
     /// Why: it is written down. Needed where something is done.
     reason: Option<String>,

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -237,7 +238,8 @@ async fn mailbox(
 #[into_params(parameter_in = Query)]
 struct ExplainParameters {
     /// The category.
-    category: String,
+    #[param(required = true, value_type = String)]
+    category: Option<String>,
     /// The key; without it, how the category stands.
     key: Option<String>,
     /// At most so much of what has named it, of the upstreams, and of what differs.
@@ -262,6 +264,11 @@ async fn explain(
 ) -> Result<Json<Explanation>, Problem> {
     let ExplainParameters { category, key, limit: Bounded(limit) } = parameters;
     let catalogue = &app.config.catalogue;
+    let Some(category) = category else {
+        let names: Vec<&str> = catalogue.iter().map(|(_, category)| &*category.name).collect();
+        let detail = format!("category is missing; expected one of: {}", names.join(", "));
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed-query", detail));
+    };
     let explanation =
         operations::explain(&app.store, catalogue, &organization_id, &category, key.as_deref(), limit)
             .await?;

@@ -9,7 +9,9 @@ use utoipa_axum::routes;
 
 use super::Listed;
 use super::answers::{BodyRefused, Conflict, Forbidden, NotFound, Refused};
-use super::extract::{Body, Bounded, InPath, Limit, Nothing, Query, named, number, reason, unprocessable};
+use super::extract::{
+    Body, Bounded, InPath, Limit, Nothing, Query, named, number, object, reason, unprocessable,
+};
 use super::jobs::Discarded;
 use crate::contract::RejectionCode;
 use crate::http::App;
@@ -92,7 +94,7 @@ async fn rejected_message(
 #[serde(deny_unknown_fields)]
 struct RejectedChoice {
     /// Which ones, of those that nobody has dealt with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     messages: RejectedSelection,
     /// All of them: where nothing else is said of which.
     #[serde(default)]

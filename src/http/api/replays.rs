@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{BodyRefused, Conflict, Forbidden, NotFound, Refused};
-use super::extract::{Body, ByNumber, InPath, Nothing, Query, reason, unprocessable};
+use super::extract::{Body, ByNumber, InPath, Nothing, Query, object, reason, unprocessable};
 use super::{BASE, Listed, jobs};
 use crate::http::App;
 use crate::http::access;
@@ -65,6 +65,7 @@ async fn replay(
 #[serde(deny_unknown_fields)]
 struct JobsReplay {
     /// Which ones. Those that have failed, where no state is said and no keys are given.
+    #[serde(deserialize_with = "object")]
     jobs: JobSelection,
     /// Why: it is written down. Needed where something is done.
     reason: Option<String>,
