@@ -143,7 +143,8 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
     if arguments.format.json {
         return output::json(&detail);
     }
-    let EventDetail { event, downstream_id, traceparent, jobs, jobs_left_off, results_dropped_at } = &detail;
+    let EventDetail { event, downstream_id, traceparent, jobs, jobs_left_off, results_dropped_at, .. } =
+        &detail;
     let dropped =
         results_dropped_at.map(|at| format!("dropped on {}, by their age", at.strftime("%Y-%m-%d")));
     let output = Output::text();
@@ -193,27 +194,12 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
     output.finish()
 }
 
-/// How many jobs the event has, by state as far as they are at hand.
+/// How many jobs the event has, by state.
 fn counts(detail: &EventDetail) -> String {
-    let event = &detail.event;
-    let mut by_state: Vec<(i32, &str)> = Vec::new();
-    if detail.jobs_left_off == 0 {
-        for state in JobState::NAMES {
-            let count = detail.jobs.iter().filter(|row| row.job.state == *state).count();
-            by_state.push((i32::try_from(count).unwrap_or(i32::MAX), state));
-        }
-    } else {
-        let others = event.jobs_total - event.jobs_succeeded - event.jobs_failed;
-        by_state.extend([
-            (event.jobs_succeeded, "succeeded"),
-            (event.jobs_failed, "failed"),
-            (others, "others"),
-        ]);
-    }
-    let by_state: Vec<String> = by_state
+    let by_state: Vec<String> = JobState::NAMES
         .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, state)| format!("{} {state}", words::number((*count).into())))
+        .filter_map(|state| Some((state, detail.jobs_by_state.get(*state)?)))
+        .map(|(state, count)| format!("{} {state}", words::number(*count)))
         .collect();
     if by_state.is_empty() { "none".to_owned() } else { by_state.join(", ") }
 }

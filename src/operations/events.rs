@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::names::named;
 use super::{OperationError, Page, organizations};
 use crate::domain::EventNo;
-use crate::store::read::{EventFilter, EventJobRow, EventRow};
+use crate::store::read::{Counts, EventFilter, EventJobRow, EventRow};
 use crate::store::{Session, Store};
 
 named! {
@@ -54,6 +54,9 @@ pub struct EventDetail {
     pub downstream_id: Option<String>,
     /// The publisher's W3C trace, where it sent one.
     pub traceparent: Option<String>,
+    /// How many jobs it has, by state.
+    #[schema(inline)]
+    pub jobs_by_state: Counts,
     /// Its jobs, each after the one that it follows from.
     pub jobs: Vec<EventJobRow>,
     /// How many more it has than are given here.
@@ -99,9 +102,18 @@ pub async fn event(
     let event = find(&session, event_id, source).await?;
     let (downstream_id, traceparent) = session.show_event(event.event_no).await?;
     let jobs = session.list_event_jobs(event.event_no, jobs_max.into()).await?;
+    let jobs_by_state = session.show_event_jobs(event.event_no).await?;
     let jobs_left_off = (i64::from(event.jobs_total) - jobs.len() as i64).max(0);
     let results_dropped_at = session.job_dropped(event.event_no.into()).await?;
-    Ok(EventDetail { event, downstream_id, traceparent, jobs, jobs_left_off, results_dropped_at })
+    Ok(EventDetail {
+        event,
+        downstream_id,
+        traceparent,
+        jobs_by_state,
+        jobs,
+        jobs_left_off,
+        results_dropped_at,
+    })
 }
 
 /// The one event of this id, and of this source where it is given.

@@ -614,6 +614,15 @@ impl Session {
         Ok(rows.first().map(|row| (row.get(0), row.get(1))).unwrap_or_default())
     }
 
+    /// How many jobs an event has, by state.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn show_event_jobs(&self, event: EventNo) -> Result<Counts, StoreError> {
+        let rows = self.query(statements::SHOW_EVENT_JOBS, &[&event.0]).await?;
+        Ok(rows.iter().map(count).collect())
+    }
+
     /// Jobs, the newest cause first.
     ///
     /// # Errors

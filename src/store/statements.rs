@@ -159,6 +159,7 @@ statements! {
     SHARDS_WAIT = "shards_wait",
     SHOW_CAUSE = "show_cause",
     SHOW_EVENT = "show_event",
+    SHOW_EVENT_JOBS = "show_event_jobs",
     SHOW_JOB_DISPLACED = "show_job_displaced",
     SHOW_JOB_ENTRIES = "show_job_entries",
     SHOW_JOB_FOLLOWING = "show_job_following",

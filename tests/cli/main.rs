@@ -626,6 +626,7 @@ async fn events() {
         &["events", "show", "e-1", "--source", "platform"],
         &["events", "show", "e-1", "--source", "platform", "--json"],
         &["events", "show", "e-1", "--source", "platform", "--limit", "1"],
+        &["events", "show", "p-1", "--limit", "1"],
         &["events", "show", "e-1", "--source", "elsewhere"],
         &["events", "show", "p-1"],
         &["events", "show", "e-3"],
