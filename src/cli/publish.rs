@@ -24,7 +24,8 @@ form, such as
    \"data\": {\"organization_id\": \"helios\", \"category\": \"equipment\",
             \"changes\": [{\"op\": \"set\", \"key\": \"module/x\", \"value\": {\"watts\": 430}}]}}
 
-If one of them cannot be an event, nothing is published. To publish the same again does no harm.
+If one of them cannot be an event, or is larger or deeper than ingest.body_bytes_max, ingest.entries_max and
+ingest.depth_max allow, nothing is published. To publish the same again does no harm.
 
 Examples:
   channel-sync publish events.jsonl
@@ -59,18 +60,19 @@ pub(super) fn read(file: &Path, outcome: &str) -> Result<(String, String), Failu
 
 pub(super) fn publish(config: &Config, arguments: &PublishArgs) -> Result<(), Failure> {
     let (name, text) = read(&arguments.file, "nothing was published")?;
-    let events = operations::read(&text).map_err(|malformed| {
-        let count = words::count(malformed.len() as i64, "malformed event");
-        let failure = Failure::new(format!("nothing was published: {name} has {count}"));
-        let failure = malformed
-            .iter()
-            .take(MALFORMED_MAX)
-            .fold(failure, |failure, malformed| failure.caused_by(malformed.to_string()));
-        match malformed.len().saturating_sub(MALFORMED_MAX) {
-            0 => failure,
-            left_off => failure.hint(format!("and {left_off} more")),
-        }
-    })?;
+    let events =
+        operations::read(&text, &config.catalogue, &config.ingest.limits()).map_err(|malformed| {
+            let count = words::count(malformed.len() as i64, "malformed event");
+            let failure = Failure::new(format!("nothing was published: {name} has {count}"));
+            let failure = malformed
+                .iter()
+                .take(MALFORMED_MAX)
+                .fold(failure, |failure, malformed| failure.caused_by(malformed.to_string()));
+            match malformed.len().saturating_sub(MALFORMED_MAX) {
+                0 => failure,
+                left_off => failure.hint(format!("and {left_off} more")),
+            }
+        })?;
     let published = block_on(operations::publish(&config.broker, &events))?
         .map_err(|error| Failure::publish(config, &error))?;
     if arguments.format.json {

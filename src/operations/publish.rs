@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::broker::{BrokerError, Publisher, Refusal, Topology};
 use crate::config::BrokerConfig;
-use crate::contract::{self, Message, ReadEventsError};
+use crate::contract::{self, Limits, Message, ReadEventsError, Rejection, RejectionCode};
+use crate::domain::catalogue::Catalogue;
 
 /// An event that can be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,17 +66,24 @@ pub enum PublishError {
 /// How many events are handed over before their confirms are waited for.
 const CHUNK: usize = 1_000;
 
-/// Reads one event or JSON Lines, and checks of each what can be told without knowing the service that will
-/// read it: that it is an object, of a known type, for an organization that is named.
+/// Reads one event or JSON Lines, and checks of each what it needs to be sent: that it is an object, of a known type, for
+/// an organization that is named; and that it is within the limits. What else may be wrong with it is for the service to
+/// say, whose catalogue may be another.
 ///
 /// # Errors
 /// All events that are malformed, in the order of the text.
-pub fn read(text: &str) -> Result<Vec<ReadyEvent>, Vec<MalformedEvent>> {
+pub fn read(
+    text: &str,
+    catalogue: &Catalogue,
+    limits: &Limits,
+) -> Result<Vec<ReadyEvent>, Vec<MalformedEvent>> {
     let events = contract::read_events(text)
         .map_err(|ReadEventsError { line, reason }| vec![MalformedEvent { line, reason }])?;
     let (mut ready, mut malformed) = (Vec::with_capacity(events.len()), Vec::new());
     for event in events {
-        match contract::to_message(event.text) {
+        let message = contract::to_message(event.text)
+            .and_then(|message| within(&message, catalogue, limits).map(|()| message));
+        match message {
             Ok(message) => {
                 let routing_key = message.properties.routing_key.clone().unwrap_or_default();
                 ready.push(ReadyEvent { line: event.line, routing_key, message });
@@ -84,6 +92,16 @@ pub fn read(text: &str) -> Result<Vec<ReadyEvent>, Vec<MalformedEvent>> {
         }
     }
     if malformed.is_empty() { Ok(ready) } else { Err(malformed) }
+}
+
+/// That a message is not larger or deeper than it may be.
+fn within(message: &Message, catalogue: &Catalogue, limits: &Limits) -> Result<(), Rejection> {
+    match contract::decode(message, catalogue, limits) {
+        Err(rejection) if matches!(rejection.code, RejectionCode::TooLarge | RejectionCode::TooDeep) => {
+            Err(rejection)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Publishes events, in order, and waits until the broker has confirmed them.

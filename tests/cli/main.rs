@@ -1034,6 +1034,26 @@ fn nothing_is_published_where_something_is_malformed() {
     let mut said: Vec<String> =
         texts.iter().map(|text| publish(&[("AMQP_URL", &url)], text.as_bytes(), &["publish", "-"])).collect();
     said.push(publish(&[("AMQP_URL", &url)], b"{}\n{\"\xff\"}\n", &["publish", "-"]));
+    // What the service would refuse for its size.
+    let changes = |count: usize, value: &str| {
+        let changes: Vec<String> =
+            (0..count).map(|no| format!(r#"{{"op":"set","key":"{no}","value":{value}}}"#)).collect();
+        format!(
+            r#"{{"specversion":"1.0","id":"e","source":"s","type":"setting-changed",
+                "data":{{"organization_id":"helios","category":"equipment","changes":[{}]}}}}"#,
+            changes.join(",")
+        )
+    };
+    let few = [("AMQP_URL", url.as_str()), ("CHANNEL_SYNC__INGEST__ENTRIES_MAX", "2")];
+    said.push(publish(&few, changes(3, "1").as_bytes(), &["publish", "-"]));
+    let small = [("AMQP_URL", url.as_str()), ("CHANNEL_SYNC__INGEST__BODY_BYTES_MAX", "1024")];
+    said.push(publish(
+        &small,
+        changes(3, &format!("\"{}\"", "x".repeat(1000))).as_bytes(),
+        &["publish", "-"],
+    ));
+    let deep = format!("{}{}", "[".repeat(70), "]".repeat(70));
+    said.push(publish(&[("AMQP_URL", &url)], changes(1, &deep).as_bytes(), &["publish", "-"]));
     said.push(publish(&[("AMQP_URL", &url)], b"\n\n", &["publish", "-"]));
     said.push(publish(&[("AMQP_URL", &url)], b"", &["publish", "-", "--json"]));
     said.push(publish(&[("AMQP_URL", &url)], b"", &["publish", "nowhere.jsonl"]));
