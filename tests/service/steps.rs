@@ -7,6 +7,7 @@ use channel_sync::domain::Shard;
 use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::flow::executor::{BatchLimits, Executor, Step};
 use channel_sync::flow::ingest::Ingest;
+use channel_sync::operations::{self, OperationError, SettingQuery};
 use channel_sync::store::Store;
 use channel_sync::store::batch::Due;
 use channel_sync::store::intake::Taken;
@@ -260,6 +261,16 @@ async fn a_catalogue_without_a_category_that_letters_wait_for_is_refused() {
     assert!(refused.to_string().contains("letters wait for equipment"), "{refused}");
     steps.executor.settle().await.unwrap();
     steps.store.put_catalogue(&without).await.unwrap();
+
+    // What is there of it is found all the same.
+    let query = SettingQuery { category: Some("equipment".to_owned()), limit: 10, ..SettingQuery::default() };
+    let settings = async |organization| {
+        operations::settings(&steps.store, &without, organization, &query).await.map(|page| page.items.len())
+    };
+    assert_eq!(settings("helios").await.unwrap(), 1);
+    steps.client.batch_execute("delete from setting").await.unwrap();
+    let unknown = settings("helios").await.unwrap_err();
+    assert!(matches!(unknown, OperationError::UnknownCategory { .. }), "{unknown}");
     drop(steps.database);
 }
 
