@@ -128,11 +128,12 @@ pub(super) struct ListArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The body is shown as text, indented where it is JSON, or else as a hex dump. With --json it is the field body,
-or body_hex where it is not UTF-8.
+or body_hex where it is not UTF-8. The body of a message in binary form is only the event's data: then the field event
+is the whole event, as `channel-sync publish` takes it.
 
 Examples:
   channel-sync rejected show 4
-  channel-sync rejected show 4 --json | jq -r .body > event.json")]
+  channel-sync rejected show 4 --json | jq -r '.event // .body' > event.json")]
 pub(super) struct ShowArgs {
     /// The message's number
     #[arg(value_name = "ID", value_parser = rejected_id)]
@@ -312,7 +313,7 @@ async fn show(config: &Config, arguments: &ShowArgs) -> Result<(), Failure> {
     if arguments.format.json {
         return output::json(&detail);
     }
-    let RejectedDetail { message, body, body_hex, settled } = &detail;
+    let RejectedDetail { message, body, body_hex, event: _, settled } = &detail;
     let output = Output::text();
     let settled = settled.as_ref().map(|settled| {
         let when = words::time(settled.at, output.now);

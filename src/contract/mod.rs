@@ -43,7 +43,7 @@ use crate::domain::mailbox::Work;
 use crate::domain::partnership::{Onboarding, Terms};
 use crate::domain::setting::{Edit, ValueId};
 
-pub use self::outgoing::{RawEvent, ReadEventsError, read_events, routing_key, to_message};
+pub use self::outgoing::{RawEvent, ReadEventsError, read_events, routing_key, structured, to_message};
 pub use self::properties::{HEADERS_BYTES_MAX, LEFT_OUT_HEADERS, Properties};
 pub use self::rejection::{REASON_CHARACTERS_MAX, Rejection, RejectionCode, UnknownRejectionCode, short};
 pub use self::trace_parent::TraceParent;

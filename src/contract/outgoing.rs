@@ -3,7 +3,7 @@
 //! Checks only what it needs for that. Whether an event would be accepted is for [`decode`](super::decode) to
 //! say.
 
-use super::cloud_events::EventType;
+use super::cloud_events::{EventType, Form};
 use super::fields::{self, Place, is_identifier, pick};
 use super::json::{self, DEPTH_CEILING, Json, Reader, line_and_column};
 use super::properties::Properties;
@@ -92,6 +92,31 @@ fn key_of(event: &Json<'_>) -> Result<String, Rejection> {
     let [id] = pick(data, Place::Data, [name])?.fields;
     let id = fields::identifier(id, Place::Data.field(name))?;
     Ok(format!("{}.{id}", event_type.name()))
+}
+
+/// The text in structured form of an event that came in binary form, as far as it can be told, whatever else is wrong
+/// with it; none where the message is in structured form, has no attributes, or its body is not JSON.
+pub fn structured(message: &Message) -> Option<String> {
+    let Message { body, properties } = message;
+    let attributes = cloud_events::header_attributes(&properties.headers);
+    let announced = cloud_events::announced_form(properties).ok()?;
+    if attributes.is_empty() || announced == Some(Form::Structured) {
+        return None;
+    }
+    let data = std::str::from_utf8(body).ok()?;
+    super::read_json(data, DEPTH_CEILING).ok()?;
+    let mut event = serde_json::Map::new();
+    for (name, value) in &attributes {
+        if let (Json::Text(text), false) = (value, name.starts_with("data")) {
+            event.insert(name.to_string(), text.to_string().into());
+        }
+    }
+    let attributes = serde_json::Value::Object(event).to_string();
+    // The data as it is: numbers keep their digits.
+    attributes.strip_suffix('}').map(|attributes| {
+        let comma = if attributes == "{" { "" } else { "," };
+        format!("{attributes}{comma}\"data\":{}}}", data.trim())
+    })
 }
 
 /// The message that brings an event in structured form: its text as the body, persistent, with its routing

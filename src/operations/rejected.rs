@@ -11,7 +11,7 @@ use serde_json::json;
 use super::names::named;
 use super::replays::Operator;
 use super::{OperationError, Page};
-use crate::contract::{self, Limits, RejectionCode};
+use crate::contract::{self, Limits, Message, Properties, RejectionCode};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::{EventNo, OrganizationNo};
 use crate::store::intake::{Incoming, Taken};
@@ -60,6 +60,9 @@ pub struct RejectedDetail {
     pub body: Option<String>,
     /// The body in hexadecimal digits, where it is not.
     pub body_hex: Option<String>,
+    /// The event in structured form, as it is published from a file, where the message came in binary form and can be
+    /// read so far: then its body is only the event's `data`.
+    pub event: Option<String>,
     /// What an operator did about it.
     pub settled: Option<SettledRow>,
 }
@@ -87,11 +90,15 @@ pub async fn rejected_message(store: &Store, rejected_id: i64) -> Result<Rejecte
     let session = store.session().await?;
     let (message, body, settled) =
         session.show_rejected(rejected_id).await?.ok_or(OperationError::UnknownRejected(rejected_id))?;
-    Ok(match String::from_utf8(body) {
-        Ok(text) => RejectedDetail { message, body: Some(text), body_hex: None, settled },
+    // What other versions have stored may be read no more.
+    let properties = Properties::deserialize(&message.properties).unwrap_or_default();
+    let came = Message { body, properties };
+    let event = contract::structured(&came);
+    Ok(match String::from_utf8(came.body) {
+        Ok(text) => RejectedDetail { message, body: Some(text), body_hex: None, event, settled },
         Err(error) => {
             let hex = error.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-            RejectedDetail { message, body: None, body_hex: Some(hex), settled }
+            RejectedDetail { message, body: None, body_hex: Some(hex), event, settled }
         }
     })
 }

@@ -727,6 +727,35 @@ async fn rejected() {
 }
 
 #[tokio::test]
+async fn the_event_of_a_rejected_message_in_binary_form_can_be_published() {
+    let database = fixture().await;
+    let insert = r#"insert into channel_sync.rejected_message (code, reason, body, properties, state, digest)
+        values ('invalid-field', 'wrong', '{"organization_id": "helios", "n": 1.50}',
+                '{"content_type": "application/json", "headers": {"cloudEvents:specversion": "1.0",
+                  "cloudEvents:id": "e-9", "cloudEvents:source": "s", "cloudEvents:type": "setting-changed"}}',
+                'rejected', 'f')"#;
+    database.client().await.batch_execute(insert).await.unwrap();
+    let variables = [("DATABASE_URL", database.url()), ("AMQP_URL", NO_BROKER)];
+    let event = |id: &str| {
+        let shown = program(&variables, &["rejected", "show", id, "--json"]).output().unwrap();
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        shown["event"].as_str().map(str::to_owned)
+    };
+    let event_of_binary = event("6").unwrap();
+    assert_eq!(
+        event_of_binary,
+        concat!(
+            r#"{"id":"e-9","source":"s","specversion":"1.0","type":"setting-changed","#,
+            r#""data":{"organization_id": "helios", "n": 1.50}}"#
+        )
+    );
+    assert_eq!(event("2"), None, "the body is the whole event");
+    let published = output_for(&variables, event_of_binary.as_bytes(), &["publish", "-"]);
+    let said = String::from_utf8(published.stderr).unwrap();
+    assert!(said.contains("cannot reach the broker"), "it is an event that could be published: {said}");
+}
+
+#[tokio::test]
 async fn replays() {
     let database = fixture().await;
     // A job of helios' own, beside the one of pac-energy; nobody sends what is to be sent.

@@ -1,6 +1,9 @@
 //! Events on their way out: from a file to messages.
 
-use channel_sync::contract::{read_events, routing_key, to_message};
+use channel_sync::contract::{
+    Envelope, Message, Properties, read_events, routing_key, structured, to_message,
+};
+use serde_json::{Value, json};
 
 use super::fixtures::{fixture, names};
 use super::{IDENTIFIER, TYPES, decoded, one_line};
@@ -67,6 +70,44 @@ fn routing_keys() {
         assert_eq!(outcome, expected);
         assert!(routing_key(event).is_err() || outcome.len() <= 255, "AMQP gives a routing key 255 bytes");
     }
+}
+
+#[test]
+fn what_came_in_binary_form_can_be_published_in_structured_form() {
+    for name in names()["binary"].iter() {
+        let incoming = fixture(name);
+        let text = structured(&incoming).unwrap();
+        let [event] = read_events(&text).unwrap()[..] else { panic!("{name} holds one event") };
+        let outgoing = decoded(&to_message(event.text).unwrap());
+        let incoming = decoded(&incoming);
+        assert_eq!(outgoing.is_ok(), incoming.is_ok(), "{name}");
+        let (Ok(outgoing), Ok(incoming)) = (outgoing, incoming) else { continue };
+        let told = |envelope: &Envelope| (envelope.source.clone(), envelope.id.clone(), envelope.content);
+        assert_eq!(told(&outgoing), told(&incoming), "{name}");
+    }
+    for name in names()["structured"].iter() {
+        assert_eq!(structured(&fixture(name)), None, "{name}");
+    }
+}
+
+#[test]
+fn only_what_can_be_told_of_a_message_is_put_into_structured_form() {
+    let message = |headers: &[(&str, Value)], body: &str| Message {
+        body: body.as_bytes().to_vec(),
+        properties: Properties {
+            content_type: Some("application/json".to_owned()),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            ..Properties::default()
+        },
+    };
+    let id = [("cloudEvents_ID", json!("e \"1\"")), ("x-trace", json!("t")), ("cloudEvents:n", json!(1))];
+    assert_eq!(
+        structured(&message(&id, " {\"n\": 1.50}\n")).as_deref(),
+        Some(r#"{"id":"e \"1\"","data":{"n": 1.50}}"#)
+    );
+    assert_eq!(structured(&message(&id, "{")), None, "the body is not JSON");
+    assert_eq!(structured(&message(&id[1..2], "{}")), None, "there are no attributes");
+    assert_eq!(structured(&message(&id[2..], "[]")).as_deref(), Some(r#"{"data":[]}"#));
 }
 
 #[test]
