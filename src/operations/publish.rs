@@ -66,9 +66,9 @@ pub enum PublishError {
 /// How many events are handed over before their confirms are waited for.
 const CHUNK: usize = 1_000;
 
-/// Reads one event or JSON Lines, and checks of each what it needs to be sent: that it is an object, of a known type, for
-/// an organization that is named; and that it is within the limits. What else may be wrong with it is for the service to
-/// say, whose catalogue may be another.
+/// Reads one event or JSON Lines, and checks of each what it needs to be sent: that it is an object, of a known type,
+/// for an organization that is named; and that it is within the limits. What else may be wrong with it is for the
+/// service to say, whose catalogue may be another.
 ///
 /// # Errors
 /// All events that are malformed, in the order of the text.
