@@ -119,6 +119,10 @@ async fn what_schemathesis_and_the_fuzzer_found() {
         assert_eq!(preview[content_type]["schema"]["type"], "object", "{preview}");
     }
     assert_eq!(send("/preview", "null").await.status, StatusCode::BAD_REQUEST);
+    // That explaining needs a category, though the route itself says so where it is missing.
+    let explain = &document["paths"]["/api/v1/organizations/{organization_id}/explain"]["get"]["parameters"];
+    let category = explain.as_array().unwrap().iter().find(|one| one["name"] == "category").unwrap();
+    assert_eq!((&category["required"], &category["schema"]["type"]), (&true.into(), &"string".into()));
     // A key that no number can be is none by the document, either.
     let parameters = &document["paths"]["/api/v1/jobs/{idempotency_key}"]["get"]["parameters"];
     assert_eq!(parameters[0]["schema"]["pattern"], "^[0-9]{1,18}-[0-9]{1,9}$");
