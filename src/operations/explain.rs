@@ -113,7 +113,8 @@ pub struct HistoryRow {
     pub value: Option<StoredValue>,
     /// The idempotency key of the job, where there was one.
     pub idempotency_key: Option<String>,
-    /// The state of the job, `dropped` where its result is not kept any more; `superseded`, `locked`, `rejected` or `ignored` where the event took no effect.
+    /// The state of the job, `dropped` where its result is not kept any more; `superseded`, `locked`, `rejected` or
+    /// `ignored` where the event took no effect.
     pub state: String,
     /// The mode when the job ran, as far as is known.
     pub mode: Option<Mode>,
@@ -395,30 +396,43 @@ fn has(
     writer: Option<usize>,
     reasons: &mut Vec<Reason>,
 ) {
-    let organization = &explanation.organization_id;
-    let event = setting.event_id.as_deref().unwrap_or("(unknown)");
-    if setting.origin == "own" {
+    let (code, kept) = if setting.origin == "own" {
+        let organization = &explanation.organization_id;
+        let event = setting.event_id.as_deref().unwrap_or("(unknown)");
         reasons.push(reason("own", format!("it is {organization}'s own, by its event {event}")));
-        for ExplainedUpstream { row, on_change } in &explanation.upstreams {
-            if row.value.is_some() && !row.is_same && row.active {
-                let text = format!(
-                    "{} has another value: {}, and an own one is kept",
-                    row.upstream_id, on_change.because
-                );
-                reasons.push(reason("kept-own", text));
-            }
+        ("kept-own", "an own one".to_owned())
+    } else {
+        reasons.push(reason("synced", came(explanation, setting, writer)));
+        compared_with_origin(explanation, setting, reasons);
+        ("kept", format!("what came from {}", setting.origin))
+    };
+    for ExplainedUpstream { row, on_change } in &explanation.upstreams {
+        let has_another = row.value.is_some() && !row.is_same && row.active;
+        if has_another && row.upstream_id != setting.origin {
+            let name = &row.upstream_id;
+            let text = format!("{name} has another value: {}, and {kept} is kept", on_change.because);
+            reasons.push(reason(code, text));
         }
-        return;
     }
+}
+
+/// How a setting came from an upstream.
+fn came(explanation: &Explanation, setting: &ExplainedSetting, writer: Option<usize>) -> String {
+    let Explanation { organization_id: organization, history, .. } = explanation;
+    let event = setting.event_id.as_deref().unwrap_or("(unknown)");
+    let origin = &setting.origin;
     let way: Vec<&str> = explanation.way.iter().map(|step| step.organization_id.as_str()).collect();
     let through = match way.as_slice() {
         [] | [_] => String::new(),
         way => format!(", on the way {} → {organization}", way.join(" → ")),
     };
-    let rule = writer.and_then(|place| explanation.history.get(place)).and_then(|row| row.rule.as_ref());
+    let rule = writer.and_then(|place| history.get(place)).and_then(|row| row.rule.as_ref());
     let rule = rule.map(|rule| format!(": {}, {}", rule.name(), rule.because)).unwrap_or_default();
-    let text = format!("it came from {} with the event {event}{through}{rule}", setting.origin);
-    reasons.push(reason("synced", text));
+    format!("it came from {origin} with the event {event}{through}{rule}")
+}
+
+/// What the upstream that a setting came from has now.
+fn compared_with_origin(explanation: &Explanation, setting: &ExplainedSetting, reasons: &mut Vec<Reason>) {
     let upstream = explanation.upstreams.iter().find(|upstream| upstream.row.upstream_id == setting.origin);
     let Some(ExplainedUpstream { row, on_change }) = upstream else { return };
     let name = &row.upstream_id;

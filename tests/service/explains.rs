@@ -192,6 +192,24 @@ async fn what_waits_or_has_failed_is_told_first() {
 }
 
 #[tokio::test]
+async fn an_upstream_with_another_value_than_the_one_it_came_from_is_told() {
+    let steps = Steps::start().await;
+    steps.apply([edit("1", "helios", "equipment", &[("a", json!(1))])]).await;
+    steps.apply([edit("2", "keystone", "equipment", &[("a", json!(11))])]).await;
+    steps.apply([partnership("3", "helios", "pac", "non-exclusive")]).await;
+    steps.apply([partnership("4", "keystone", "pac", "non-exclusive")]).await;
+    assert_eq!(
+        reasons(&steps, "pac", "a").await,
+        "synced: it came from helios with the event 3: merge, sync with an existing organization begins, \
+         non-exclusive: of a collection, what is missing is added\n\
+         in-step: helios has the same value now\n\
+         kept: keystone has another value: non-exclusive: of a collection, only what is new is added, and what came \
+         from helios is kept\n"
+    );
+    drop(steps.database);
+}
+
+#[tokio::test]
 async fn a_category_is_compared_with_those_of_the_upstreams() {
     let steps = three_tiers().await;
     steps
