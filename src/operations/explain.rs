@@ -120,8 +120,8 @@ pub struct HistoryRow {
     pub mode: Option<Mode>,
     /// The rule that decided.
     pub rule: Option<RuleRow>,
-    /// What became of the setting: `added`, `changed`, `removed`, `unchanged`, `kept own`, `declined`, `left alone`
-    /// (by a replay); none where that is not kept.
+    /// What became of the setting: `added`, `changed`, `removed`, `unchanged`, `taken over` (by a match that found the
+    /// same value), `kept own`, `declined`, `left alone` (by a replay); none where that is not kept.
     pub effect: Option<&'static str>,
     /// What it displaced: that is archived with the job.
     pub archived: Option<Archived>,
@@ -197,23 +197,56 @@ pub async fn explain(
     explanation.history_goes_on = named.len() as i64 > limit;
     named.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let flags = transaction.explain_flags(organization, FLAGS_MAX).await?;
-    let writer =
-        explanation.setting.as_ref().and_then(|setting| named.iter().find(|row| wrote(row, setting)));
-    if let Some(writer) = writer {
+    explanation.history = named.iter().map(|row| history(row, &flags, about)).collect();
+    let written = written(&explanation, &named);
+    if let Some(writer) = written.by.and_then(|place| named.get(place)) {
         explanation.way = transaction.explain_way(writer.cause, organization).await?;
     }
-    explanation.history = named.iter().map(|row| history(row, &flags, about)).collect();
-    let writer = writer.and_then(|writer| named.iter().position(|row| row == writer));
-    infer(&mut explanation, &named, writer);
-    explanation.reasons = of_setting(&explanation, about, key, writer);
+    if let Some(row) = written.taken_over_by.and_then(|place| explanation.history.get_mut(place)) {
+        row.effect = Some("taken over");
+    }
+    infer(&mut explanation, &named, &written);
+    explanation.reasons = of_setting(&explanation, about, key, &written);
     Ok(explanation)
+}
+
+/// How a setting came to be what it is, as places in the history.
+#[derive(Debug, Default)]
+struct Written {
+    /// The job that wrote it as it is, with its origin.
+    by: Option<usize>,
+    /// The job that wrote its value for the organization itself, or for another upstream: a match took it over since.
+    by_another: Option<usize>,
+    /// That match, where it is known.
+    taken_over_by: Option<usize>,
+}
+
+fn written(explanation: &Explanation, named: &[NamedRow]) -> Written {
+    let Some(setting) = &explanation.setting else { return Written::default() };
+    if let Some(by) = named.iter().position(|row| wrote(row, setting)) {
+        return Written { by: Some(by), ..Written::default() };
+    }
+    if setting.origin_no.is_none() {
+        return Written::default();
+    }
+    let by_another = |row: &NamedRow| row.event == setting.event_no && row.upstream_no() != setting.origin_no;
+    let Some(by_another) = named.iter().position(by_another) else { return Written::default() };
+    // Of the matches since, all with this upstream but the first of them found it taken over already.
+    let newer = named.iter().zip(&explanation.history).take(by_another).enumerate();
+    let matches = newer.filter(|(_, (_, told))| told.state == "succeeded" && rule_is_match(told));
+    let with_origin = matches.take_while(|(_, (row, _))| row.upstream_no() == setting.origin_no);
+    let taken_over_by = with_origin.last().map(|(place, _)| place);
+    if taken_over_by.is_none() && named[by_another].upstream.is_some() {
+        // The same event may have come from both upstreams.
+        return Written::default();
+    }
+    Written { by: None, by_another: Some(by_another), taken_over_by }
 }
 
 /// Whether a job wrote what a setting is now.
 fn wrote(row: &NamedRow, setting: &ExplainedSetting) -> bool {
-    let upstream: Option<OrganizationNo> = row.upstream.as_ref().map(|(no, _)| *no);
     row.event == setting.event_no
-        && upstream == setting.origin_no
+        && row.upstream_no() == setting.origin_no
         && row.state.as_deref() == Some("succeeded")
 }
 
@@ -310,12 +343,13 @@ fn count(result: &Value, name: &str) -> i64 {
 
 /// What jobs did to the setting, as far as it follows from what it is now: its writer wrote it, and nobody since. Nor
 /// did anybody bring it back since it was declined.
-fn infer(explanation: &mut Explanation, named: &[NamedRow], writer: Option<usize>) {
+fn infer(explanation: &mut Explanation, named: &[NamedRow], written: &Written) {
     let declined = |row: &NamedRow| {
         let mut upstreams = explanation.upstreams.iter();
         upstreams.any(|upstream| upstream.row.declined_event_id.as_deref() == Some(&row.event_id))
             && row.kind == "own-change"
     };
+    let writer = written.by.or(written.taken_over_by);
     let Some(last) = writer.or_else(|| named.iter().position(declined)) else { return };
     let setting = explanation.setting.as_ref();
     for (place, (row, told)) in named.iter().zip(&mut explanation.history).enumerate() {
@@ -365,8 +399,8 @@ fn of_category(explanation: &Explanation, about: &Category) -> Vec<Reason> {
     reasons
 }
 
-/// Why a setting is as it is. `writer`: the place in the history of the job that wrote it.
-fn of_setting(explanation: &Explanation, about: &Category, key: &str, writer: Option<usize>) -> Vec<Reason> {
+/// Why a setting is as it is.
+fn of_setting(explanation: &Explanation, about: &Category, key: &str, written: &Written) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let organization = &explanation.organization_id;
     if about.reach == Reach::Never {
@@ -381,7 +415,7 @@ fn of_setting(explanation: &Explanation, about: &Category, key: &str, writer: Op
     }
     on_its_way(explanation, &mut reasons);
     match &explanation.setting {
-        Some(setting) => has(explanation, setting, writer, &mut reasons),
+        Some(setting) => has(explanation, setting, written, &mut reasons),
         None => lacks(explanation, &mut reasons),
     }
     if explanation.waiting.of.iter().any(|row| row.paused) {
@@ -390,19 +424,14 @@ fn of_setting(explanation: &Explanation, about: &Category, key: &str, writer: Op
     reasons
 }
 
-fn has(
-    explanation: &Explanation,
-    setting: &ExplainedSetting,
-    writer: Option<usize>,
-    reasons: &mut Vec<Reason>,
-) {
+fn has(explanation: &Explanation, setting: &ExplainedSetting, written: &Written, reasons: &mut Vec<Reason>) {
     let (code, kept) = if setting.origin == "own" {
         let organization = &explanation.organization_id;
         let event = setting.event_id.as_deref().unwrap_or("(unknown)");
         reasons.push(reason("own", format!("it is {organization}'s own, by its event {event}")));
         ("kept-own", "an own one".to_owned())
     } else {
-        reasons.push(reason("synced", came(explanation, setting, writer)));
+        reasons.push(reason("synced", came(explanation, setting, written)));
         compared_with_origin(explanation, setting, reasons);
         ("kept", format!("what came from {}", setting.origin))
     };
@@ -417,16 +446,29 @@ fn has(
 }
 
 /// How a setting came from an upstream.
-fn came(explanation: &Explanation, setting: &ExplainedSetting, writer: Option<usize>) -> String {
+fn came(explanation: &Explanation, setting: &ExplainedSetting, written: &Written) -> String {
     let Explanation { organization_id: organization, history, .. } = explanation;
     let event = setting.event_id.as_deref().unwrap_or("(unknown)");
     let origin = &setting.origin;
+    if let Some(before) = written.by_another.and_then(|place| history.get(place)) {
+        let before = match &before.upstream_id {
+            Some(other) => format!("it had come from {other}, with the event {event}"),
+            None => format!("{organization} set it itself, by its event {event}"),
+        };
+        let by = written.taken_over_by.and_then(|place| history.get(place));
+        let with = by.map(|row| format!(" with the event {}", row.event_id)).unwrap_or_default();
+        let rule = by.and_then(|row| row.rule.as_ref());
+        let because = rule.map(|rule| format!(": {}", rule.because)).unwrap_or_default();
+        return format!(
+            "{before}; a match with {origin} took it over{with}, as the value was the same{because}"
+        );
+    }
     let way: Vec<&str> = explanation.way.iter().map(|step| step.organization_id.as_str()).collect();
     let through = match way.as_slice() {
         [] | [_] => String::new(),
         way => format!(", on the way {} → {organization}", way.join(" → ")),
     };
-    let rule = writer.and_then(|place| history.get(place)).and_then(|row| row.rule.as_ref());
+    let rule = written.by.and_then(|place| history.get(place)).and_then(|row| row.rule.as_ref());
     let rule = rule.map(|rule| format!(": {}, {}", rule.name(), rule.because)).unwrap_or_default();
     format!("it came from {origin} with the event {event}{through}{rule}")
 }

@@ -115,6 +115,13 @@ pub struct NamedRow {
     pub archived: Option<(StoredValue, String)>,
 }
 
+impl NamedRow {
+    /// The number of the upstream whose change it is.
+    pub fn upstream_no(&self) -> Option<OrganizationNo> {
+        self.upstream.as_ref().map(|(no, _)| *no)
+    }
+}
+
 /// Flags as a job has set them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlagsRow {

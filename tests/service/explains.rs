@@ -192,6 +192,40 @@ async fn what_waits_or_has_failed_is_told_first() {
 }
 
 #[tokio::test]
+async fn what_a_match_took_over_is_explained_by_that_match() {
+    let steps = Steps::start().await;
+    steps.apply([edit("1", "helios", "equipment", &[("a", json!(1))])]).await;
+    steps.apply([edit("2", "pac", "equipment", &[("a", json!(1))])]).await;
+    steps.apply([partnership("3", "helios", "pac", "flexible")]).await;
+    steps.apply([partnership("4", "helios", "pac", "strict")]).await;
+    assert_eq!(
+        reasons(&steps, "pac", "a").await,
+        "synced: pac set it itself, by its event 2; a match with helios took it over with the event 4, as the value \
+         was the same: the mode becomes strict: it becomes a replica\n\
+         in-step: helios has the same value now\n"
+    );
+    let so_far = "4 -: succeeded taken over match\n3 -: succeeded - merge\n2 set: succeeded added -\n";
+    assert_eq!(history(&steps, "pac", "equipment", "a").await, so_far);
+
+    // Once more, by an upstream that follows; and from one upstream by another.
+    steps.apply([edit("5", "keystone", "equipment", &[("a", json!(1)), ("b", json!(1))])]).await;
+    steps.apply([partnership("6", "helios", "pac", "ended")]).await;
+    steps.apply([partnership("7", "keystone", "pac", "strict")]).await;
+    steps.apply([edit("8", "helios", "equipment", &[("b", json!(1))])]).await;
+    steps.apply([partnership("9", "keystone", "pac", "ended")]).await;
+    let of_a = reasons(&steps, "pac", "a").await;
+    let by_keystone =
+        "synced: pac set it itself, by its event 2; a match with keystone took it over with the event 7,";
+    assert!(of_a.starts_with(by_keystone), "{of_a}");
+    steps.apply([partnership("10", "helios", "pac", "strict")]).await;
+    let of_b = reasons(&steps, "pac", "b").await;
+    let by_helios = "synced: it had come from keystone, with the event 7; a match with helios took it over with the \
+                     event 10,";
+    assert!(of_b.starts_with(by_helios), "{of_b}");
+    drop(steps.database);
+}
+
+#[tokio::test]
 async fn an_upstream_with_another_value_than_the_one_it_came_from_is_told() {
     let steps = Steps::start().await;
     steps.apply([edit("1", "helios", "equipment", &[("a", json!(1))])]).await;
