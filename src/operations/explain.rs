@@ -15,7 +15,7 @@ use super::{LIMIT_MAX, OperationError, organizations};
 use crate::domain::OrganizationNo;
 use crate::domain::catalogue::{Catalogue, Category, Kind, Reach};
 use crate::domain::partnership::{Beginning, Mode};
-use crate::domain::policy::{Occurrence, Rule};
+use crate::domain::policy::{self, Occurrence, Rule};
 use crate::store::Store;
 use crate::store::explain::{ComparedRow, ExplainedSetting, FlagsRow, NamedRow, UpstreamRow};
 use crate::store::preview::Waiting;
@@ -414,9 +414,14 @@ fn of_setting(explanation: &Explanation, about: &Category, key: &str, written: &
         reasons.push(reason("unknown-slot", format!("{} has the slots {}", about.name, slots.join(", "))));
     }
     on_its_way(explanation, &mut reasons);
+    let removed = if explanation.setting.is_none() { removal(&explanation.history) } else { None };
+    // What decided, and what has come to nothing since.
+    let decided = written.by.or(written.taken_over_by).or(written.by_another).or(removed);
+    let since = &explanation.history[..decided.unwrap_or(explanation.history.len())];
+    reasons.extend(since.iter().filter_map(|row| came_to_nothing(explanation, row, about)));
     match &explanation.setting {
         Some(setting) => has(explanation, setting, written, &mut reasons),
-        None => lacks(explanation, &mut reasons),
+        None => lacks(explanation, removed, &mut reasons),
     }
     if explanation.waiting.of.iter().any(|row| row.paused) {
         reasons.push(reason("paused", format!("{organization} is paused: what comes for it is kept")));
@@ -492,7 +497,8 @@ fn compared_with_origin(explanation: &Explanation, setting: &ExplainedSetting, r
     }
 }
 
-fn lacks(explanation: &Explanation, reasons: &mut Vec<Reason>) {
+/// `removed`: the place in the history of the job that removed it.
+fn lacks(explanation: &Explanation, removed: Option<usize>, reasons: &mut Vec<Reason>) {
     let organization = &explanation.organization_id;
     let before = reasons.len();
     for ExplainedUpstream { row, on_change } in &explanation.upstreams {
@@ -522,9 +528,7 @@ fn lacks(explanation: &Explanation, reasons: &mut Vec<Reason>) {
             reasons.push(reason(code, text));
         }
     }
-    let history = &explanation.history;
-    let removed = history.iter().enumerate().find(|(place, row)| is_removal(row, &history[place + 1..]));
-    if let Some((_, row)) = removed {
+    if let Some(row) = removed.and_then(|place| explanation.history.get(place)) {
         let text = match (&row.upstream_id, &row.archived) {
             (None, _) => format!("{organization} removed it itself, by its event {}", row.event_id),
             (Some(upstream), Some(archived)) => format!(
@@ -537,19 +541,31 @@ fn lacks(explanation: &Explanation, reasons: &mut Vec<Reason>) {
         };
         reasons.push(reason("removed", text));
     }
-    if reasons.len() == before {
-        // A reconcile names nothing.
-        let was_there = |row: &HistoryRow| {
-            matches!(row.state.as_str(), "succeeded" | "dropped")
-                && matches!(row.said.as_deref(), Some("set" | "added" | "changed"))
-        };
-        let text = if explanation.history.iter().any(was_there) {
-            "no upstream has it now, and nothing that is kept says how it went"
-        } else {
-            "nobody is known to have set it, neither itself nor an upstream"
-        };
-        reasons.push(reason("never-there", format!("{organization} does not have it: {text}")));
+    if reasons.len() > before {
+        return;
     }
+    // A reconcile names nothing.
+    let brings = |row: &HistoryRow| matches!(row.said.as_deref(), Some("set" | "added" | "changed"));
+    let took_effect = |row: &HistoryRow| match row.state.as_str() {
+        "succeeded" => !is_overtaken(row),
+        state => state == "dropped",
+    };
+    let history = &explanation.history;
+    let text = if !history.iter().any(brings) {
+        "nobody is known to have set it, neither itself nor an upstream"
+    } else if before == 0 || history.iter().any(|row| brings(row) && took_effect(row)) {
+        "no upstream has it now, and nothing that is kept says how it went"
+    } else {
+        // What it came to is told already.
+        return;
+    };
+    reasons.push(reason("never-there", format!("{organization} does not have it: {text}")));
+}
+
+/// The place in the history of the job that removed it, as far as is known.
+fn removal(history: &[HistoryRow]) -> Option<usize> {
+    let mut places = history.iter().enumerate();
+    places.find(|(place, row)| is_removal(row, &history[place + 1..])).map(|(place, _)| place)
 }
 
 /// Whether a job removed it, as far as is known; `older` is what had named it before.
@@ -568,6 +584,66 @@ fn is_removal(row: &HistoryRow, older: &[HistoryRow]) -> bool {
 
 fn rule_is_match(row: &HistoryRow) -> bool {
     row.rule.as_ref().is_some_and(|rule| rule.rule == Rule::Match)
+}
+
+/// What named it, and came to nothing: not what the rules leave out.
+fn came_to_nothing(explanation: &Explanation, row: &HistoryRow, about: &Category) -> Option<Reason> {
+    let event = &row.event_id;
+    let job = row.idempotency_key.as_deref().unwrap_or("(unknown)");
+    let (code, text) = match row.state.as_str() {
+        "superseded" => {
+            let why = "a version that is not smaller was seen before";
+            ("edit-superseded", format!("its edit by the event {event} changed nothing: {why}"))
+        }
+        "rejected" => {
+            let text = format!("its edit by the event {event} was rejected: see the rejected messages");
+            ("edit-rejected", text)
+        }
+        "ignored" if about.reach != Reach::Never => {
+            let text =
+                format!("its edit by the event {event} was ignored: {} was not synced then", about.name);
+            ("edit-ignored", text)
+        }
+        "discarded" if reaches(row) => {
+            // By whom, and why, is in it.
+            let discarded = row.result.get("skipped").and_then(Value::as_str).unwrap_or("discarded");
+            ("job-discarded", format!("the job {job} of the event {event} was {discarded}"))
+        }
+        "succeeded" if is_overtaken(row) => {
+            let text = "was done once more, and left it alone: something newer had touched it";
+            ("overtaken", format!("the job {job} of the event {event} {text}"))
+        }
+        "succeeded" if explanation.setting.is_none() && may_be_overtaken(row, about) => {
+            let text = format!(
+                "the job {job} of the event {event} was done once more, and left {} of its settings alone, which \
+                 something newer had touched",
+                count(&row.result, "overtaken")
+            );
+            ("overtaken", text)
+        }
+        _ => return None,
+    };
+    Some(reason(code, text))
+}
+
+/// Whether the rules let it reach the setting.
+fn reaches(row: &HistoryRow) -> bool {
+    match row.rule.as_ref().map(|rule| rule.rule) {
+        None | Some(Rule::Match) => true,
+        Some(Rule::Merge) => matches!(row.said.as_deref(), None | Some("added")),
+        Some(Rule::Nothing | Rule::Refuse) => false,
+    }
+}
+
+/// Whether a replay left it alone, since something newer had touched it.
+fn is_overtaken(row: &HistoryRow) -> bool {
+    row.effect == Some("left alone") && count(&row.result, "overtaken") > 0 && reaches(row)
+}
+
+/// Whether it may be one of those that a replay left alone. What is locked is not.
+fn may_be_overtaken(row: &HistoryRow, about: &Category) -> bool {
+    let is_locked = row.mode.is_some_and(|mode| policy::locks(mode, about));
+    row.effect.is_none() && count(&row.result, "overtaken") > 0 && reaches(row) && !is_locked
 }
 
 /// Jobs that name it and are not done.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use channel_sync::domain::catalogue::{BUILT_IN, Catalogue};
 use channel_sync::domain::partnership::Mode;
-use channel_sync::operations::{Explanation, OperationError, explain};
+use channel_sync::operations::{self, Explanation, JobSelection, OperationError, Operator, explain};
 use serde_json::{Value, json};
 
 use crate::model::{Event, State};
@@ -226,6 +226,62 @@ async fn what_a_match_took_over_is_explained_by_that_match() {
 }
 
 #[tokio::test]
+async fn an_edit_that_its_version_made_void_is_named() {
+    let steps = three_tiers().await;
+    let versioned = |id: &str, version: i64, key: &str| {
+        let changes = json!([{ "op": "set", "key": key, "value": version }]);
+        let data = json!({
+            "organization_id": "pac", "category": "adders", "version": version, "changes": changes,
+        });
+        event(id, "setting-changed", data)
+    };
+    let of = async |key: &str| {
+        let explanation = explained(&steps, "pac", "adders", Some(key)).await;
+        explanation.reasons.iter().map(|one| format!("{}: {}\n", one.code, one.text)).collect::<String>()
+    };
+    let void = "edit-superseded: its edit by the event 5 changed nothing: a version that is not smaller was seen \
+                before\n";
+    steps.apply([versioned("4", 9, "new")]).await;
+    steps.apply([versioned("5", 8, "old")]).await;
+    assert_eq!(of("old").await, void);
+    assert_eq!(of("new").await, "own: it is pac's own, by its event 4\n");
+    // It is not why, once something else has decided.
+    steps.apply([versioned("6", 10, "old")]).await;
+    assert_eq!(of("old").await, "own: it is pac's own, by its event 6\n");
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn a_job_that_was_discarded_is_named_with_who_did_that_and_why() {
+    let steps = three_tiers().await;
+    steps
+        .failing("pac", async |steps| {
+            steps.take_in([edit("4", "pac", "equipment", &[("mine", json!(1))])]).await;
+            steps.take_in([edit("5", "helios", "equipment", &[("theirs", json!(1))])]).await;
+        })
+        .await;
+    let of_pac = JobSelection { organization_id: Some("pac".to_owned()), ..JobSelection::default() };
+    let by = Operator { name: "ana", reason: "unwanted" };
+    assert_eq!(operations::discard_jobs(&steps.store, &of_pac, None, by).await.unwrap(), 2);
+    let keys = "select idempotency_key from job_view where state = 'discarded' order by event_id";
+    let keys = steps.lines(keys).await;
+    let (own, synced) = keys.trim_end().split_once('\n').unwrap();
+    assert_eq!(
+        reasons(&steps, "pac", "mine").await,
+        format!("job-discarded: the job {own} of the event 4 was discarded by ana: unwanted\n")
+    );
+    assert_eq!(
+        reasons(&steps, "pac", "theirs").await,
+        format!(
+            "job-discarded: the job {synced} of the event 5 was discarded by ana: unwanted\n\
+             not-new: helios has it since the event 5: flexible: of a collection, only what is new is added, and that \
+             is brought once\n"
+        )
+    );
+    drop(steps.database);
+}
+
+#[tokio::test]
 async fn an_upstream_with_another_value_than_the_one_it_came_from_is_told() {
     let steps = Steps::start().await;
     steps.apply([edit("1", "helios", "equipment", &[("a", json!(1))])]).await;
@@ -239,6 +295,71 @@ async fn an_upstream_with_another_value_than_the_one_it_came_from_is_told() {
          in-step: helios has the same value now\n\
          kept: keystone has another value: non-exclusive: of a collection, only what is new is added, and what came \
          from helios is kept\n"
+    );
+    drop(steps.database);
+}
+
+#[tokio::test]
+async fn what_a_replay_left_alone_is_told() {
+    let steps = three_tiers().await;
+    steps
+        .failing("pac", async |steps| {
+            steps.take_in([edit("4", "helios", "equipment", &[("x", json!(1))])]).await;
+            let both = [("y", json!(1)), ("z", json!(1))];
+            steps.take_in([edit("5", "helios", "equipment", &both)]).await;
+        })
+        .await;
+    // Nothing is there to be removed: it is touched nevertheless.
+    steps.apply([edit("6", "pac", "equipment", &[("x", Value::Null), ("y", Value::Null)])]).await;
+    let keys =
+        steps.lines("select idempotency_key from job_view where state = 'failed' order by event_id").await;
+    let (all, both) = keys.trim_end().split_once('\n').unwrap();
+    let failed = JobSelection { organization_id: Some("pac".to_owned()), ..JobSelection::default() };
+    let failed = JobSelection { state: Some(operations::JobState::Failed), ..failed };
+    steps.replay(&failed).await;
+    steps.finish_replays().await;
+    let brought_once = |event: &str| {
+        format!(
+            "not-new: helios has it since the event {event}: flexible: of a collection, only what is new is added, \
+             and that is brought once\n"
+        )
+    };
+    assert_eq!(
+        reasons(&steps, "pac", "x").await,
+        format!(
+            "overtaken: the job {all} of the event 4 was done once more, and left it alone: something newer had \
+             touched it\n{}",
+            brought_once("4")
+        )
+    );
+    // What it did to which of them is not kept.
+    assert_eq!(
+        reasons(&steps, "pac", "y").await,
+        format!(
+            "overtaken: the job {both} of the event 5 was done once more, and left 1 of its settings alone, which \
+             something newer had touched\n{}",
+            brought_once("5")
+        )
+    );
+    assert!(reasons(&steps, "pac", "z").await.starts_with("synced: it came from helios with the event 5"));
+
+    // An edit of its own, likewise.
+    steps
+        .failing("pac", async |steps| {
+            steps.take_in([edit("7", "pac", "equipment", &[("mine", json!(1))])]).await;
+        })
+        .await;
+    steps.apply([edit("8", "pac", "equipment", &[("mine", Value::Null)])]).await;
+    let key = steps.lines("select idempotency_key from job_view where state = 'failed'").await;
+    steps.replay(&failed).await;
+    steps.finish_replays().await;
+    assert_eq!(
+        reasons(&steps, "pac", "mine").await,
+        format!(
+            "overtaken: the job {} of the event 7 was done once more, and left it alone: something newer had touched \
+             it\n",
+            key.trim_end()
+        )
     );
     drop(steps.database);
 }
