@@ -423,6 +423,9 @@ fn of_setting(explanation: &Explanation, about: &Category, key: &str, written: &
         Some(setting) => has(explanation, setting, written, &mut reasons),
         None => lacks(explanation, removed, &mut reasons),
     }
+    if explanation.waiting.everything_paused {
+        reasons.push(reason("paused", "all execution is paused: what comes is kept"));
+    }
     if explanation.waiting.of.iter().any(|row| row.paused) {
         reasons.push(reason("paused", format!("{organization} is paused: what comes for it is kept")));
     }

@@ -282,6 +282,24 @@ async fn a_job_that_was_discarded_is_named_with_who_did_that_and_why() {
 }
 
 #[tokio::test]
+async fn that_everything_is_paused_is_told() {
+    let steps = three_tiers().await;
+    let by = Operator { name: "ana", reason: "moving" };
+    operations::pause(&steps.store, None, by).await.unwrap();
+    steps.take_in([edit("4", "helios", "equipment", &[("x", json!(1))])]).await;
+    let key = steps.lines("select idempotency_key from job_view where state = 'pending'").await;
+    assert_eq!(
+        reasons(&steps, "helios", "x").await,
+        format!(
+            "job-waits: the job {} of the event 4 waits to be done\n\
+             paused: all execution is paused: what comes is kept\n",
+            key.trim_end()
+        )
+    );
+    drop(steps.database);
+}
+
+#[tokio::test]
 async fn an_upstream_with_another_value_than_the_one_it_came_from_is_told() {
     let steps = Steps::start().await;
     steps.apply([edit("1", "helios", "equipment", &[("a", json!(1))])]).await;
