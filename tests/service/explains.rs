@@ -262,7 +262,8 @@ async fn a_job_that_was_discarded_is_named_with_who_did_that_and_why() {
         .await;
     let of_pac = JobSelection { organization_id: Some("pac".to_owned()), ..JobSelection::default() };
     let by = Operator { name: "ana", reason: "unwanted" };
-    assert_eq!(operations::discard_jobs(&steps.store, &of_pac, None, by).await.unwrap(), 2);
+    let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+    assert_eq!(operations::discard_jobs(&steps.store, &catalogue, &of_pac, None, by).await.unwrap(), 2);
     let keys = "select idempotency_key from job_view where state = 'discarded' order by event_id";
     let keys = steps.lines(keys).await;
     let (own, synced) = keys.trim_end().split_once('\n').unwrap();
