@@ -130,10 +130,7 @@ impl StoreError {
     /// Whether what may be one job's fault may be nobody's all the same, as a lock on a table or a damaged index is:
     /// where nothing else goes on, it is.
     pub fn may_be_nobodys(&self) -> bool {
-        self.is_lock_timeout()
-            || self.may_be_one_job()
-                && self.sql_state().is_some_and(|code| code != "57014")
-                && !self.blames_data()
+        self.may_be_one_job() && self.sql_state().is_some_and(|code| code != "57014") && !self.blames_data()
     }
 
     /// Whether somebody else has locked what was needed.

@@ -31,7 +31,7 @@ use crate::domain::catalogue::{Catalogue, Kind, Reach};
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
-    dial: Dial,
+    dial: Arc<Dial>,
     counted: Counted,
 }
 
@@ -145,7 +145,7 @@ impl Store {
             .pre_recycle(still_stands(options.connect_timeout))
             .build()
             .map_err(|error| StoreError::Unreachable(error.to_string()))?;
-        Ok(Self { pool, dial, counted })
+        Ok(Self { pool, dial: Arc::new(dial), counted })
     }
 
     /// A session of the pool.
@@ -156,8 +156,8 @@ impl Store {
         let client =
             self.pool.get().await.map_err(|error| StoreError::no_session(error, &self.dial.host()))?;
         let counted = Counted { under_way: Arc::default(), ..self.counted.clone() };
-        let dial = self.dial.clone();
-        Ok(Session { client: Pooled { client: Some(client), dial, counted: counted.clone() }, counted })
+        let (dial, under_way) = (Arc::clone(&self.dial), Arc::clone(&counted.under_way));
+        Ok(Session { client: Pooled { client: Some(client), dial, under_way }, counted })
     }
 
     /// Whether the database answers, over a connection that was there or over a new one.
@@ -235,8 +235,9 @@ async fn run<T>(
 struct Pooled {
     /// None only once it is dropped.
     client: Option<deadpool_postgres::Client>,
-    dial: Dial,
-    counted: Counted,
+    dial: Arc<Dial>,
+    /// As of the session.
+    under_way: Arc<AtomicU32>,
 }
 
 impl Deref for Pooled {
@@ -262,13 +263,13 @@ impl DerefMut for Pooled {
 impl Drop for Pooled {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
-        if self.counted.under_way.load(Ordering::Relaxed) == 0 || client.is_closed() {
+        if self.under_way.load(Ordering::Relaxed) == 0 || client.is_closed() {
             return;
         }
         // Out of the pool: whoever had it next would wait for the statement, or be cancelled in its place.
         let client = deadpool_postgres::Client::take(client);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let dial = self.dial.clone();
+            let dial = Arc::clone(&self.dial);
             runtime.spawn(async move {
                 // Where the server does not hear, its statement timeout ends what runs.
                 if let Err(error) = dial.cancel(&client.cancel_token()).await {
