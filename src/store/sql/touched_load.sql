@@ -2,9 +2,10 @@
 -- than that of the oldest one ($2), in one category ($3) or in all: entries, categories (key null), everything
 -- (category null). The organization's own events that took effect; changes of an upstream, and reconciles, that changed
 -- something, the first time or when they were done once more, to the end or in parts; apart from others, those that may
--- have removed something (may_remove). The number of a cause is never less than that of its root event. Of what came before the end of a day whose results were dropped nobody knows any more
--- what it touched: a row says so (results_dropped), with the first number after it. Indexes: event_organization,
--- job_organization, letter_organization, replay_job_had_effect, change_pkey.
+-- have removed something (may_remove). The number of a cause is never less than that of its root event. Of what came
+-- before the end of a day whose results were dropped nobody knows any more what it touched: a row says so
+-- (results_dropped), with the first number after it. Indexes: event_organization, job_organization,
+-- letter_organization, replay_job_had_effect, change_pkey.
 with replay as materialized (
      select * from unnest($1::int[], $2::bigint[], $3::text[]) r (organization_no, event_no, category)
 )
