@@ -17,6 +17,7 @@ use std::time::Duration;
 use deadpool_postgres::{
     GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
 };
+use futures_util::StreamExt;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{IsolationLevel, Row};
@@ -160,22 +161,21 @@ impl Store {
         Ok(Session { client: Pooled { client: Some(client), dial, under_way }, counted })
     }
 
-    /// Whether the database answers, over a connection that was there or over a new one.
+    /// Whether the database answers, over a connection of the pool or, where that one has ended, over a new one.
     ///
     /// # Errors
-    /// Where it does not.
+    /// Where it does not: what it says to whoever connects.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let ping = async || {
-            let session = self.session().await?;
-            let failed = |source| StoreError::of("ping", source);
-            let answer = session.counted.answer(failed, session.client.simple_query("")).await;
-            Ok((answer.map(|_| ()), session.client.is_closed()))
-        };
-        match ping().await? {
-            // The server may have closed it long since: what it says now, a new one tells.
-            (Err(_), true) => ping().await?.0,
-            (answer, _) => answer,
+        let session = self.session().await?;
+        let failed = |source| StoreError::of("ping", source);
+        if session.counted.answer(failed, session.client.simple_query("")).await.is_ok() {
+            return Ok(());
         }
+        // The server may have ended it long since, and others of the pool with it.
+        let (client, messages) = self.dial.connect(self.dial.config()).await?;
+        drop(client);
+        messages.for_each(async |_| ()).await;
+        Ok(())
     }
 
     /// How many statements have been run so far, through whatever session.
