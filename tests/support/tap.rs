@@ -168,7 +168,10 @@ impl Watch {
 
     fn postgres_hears(&mut self, tap: &Tap, state: &mut State, first: bool, frame: &[u8]) -> Verdict {
         if first {
-            state.startups.push(String::from_utf8_lossy(&frame[8..]).replace('\0', " "));
+            // Or it asks to cancel what runs in another session.
+            if frame[4..8] == PROTOCOL_3 {
+                state.startups.push(String::from_utf8_lossy(&frame[8..]).replace('\0', " "));
+            }
             return Verdict::Forward;
         }
         let wanted = match state.step {
@@ -288,6 +291,9 @@ impl Watch {
         }
     }
 }
+
+/// The version of Postgres' protocol with which a session starts.
+const PROTOCOL_3: [u8; 4] = [0, 3, 0, 0];
 
 const BASIC_CONSUME: (u16, u16) = (60, 20);
 const BASIC_DELIVER: (u16, u16) = (60, 60);
